@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Small blocks for events and invocations: allocated on one thread, freed on another, millions of times a second.
+ */
+#ifndef FAAS_BASE_BLOCKS_H
+#define FAAS_BASE_BLOCKS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/alloc.h"
+#include "base/list.h"
+#include "base/sync.h"
+
+#define BLOCK_STEP 32u                              /* sizes are multiples of this */
+#define BLOCK_MAX 1024u                             /* larger ones go straight to the allocator */
+#define BLOCK_CLASSES (BLOCK_MAX / BLOCK_STEP + 1u) /* class = bytes / BLOCK_STEP; 0 and 1 are not used */
+#define BLOCK_MIN (2 * BLOCK_STEP)
+
+/* A chain of free blocks of one class, linked through their first word. */
+struct magazine {
+	struct free_block *first;
+	uint32_t count;
+};
+
+/* One size class of the pool. */
+struct depot {
+	struct mutex mu;
+	struct free_block *full;  /* under mu: full magazines, stacked */
+	uint32_t full_count;      /* under mu */
+	uint32_t full_low;        /* under mu: the lowest full_count since the last trim: what nobody needed meanwhile */
+	struct list partial;      /* under mu: slabs with free blocks */
+	struct slab *last_empty;  /* under mu: one empty slab kept against thrashing */
+};
+
+struct block_pool {
+	struct allocator allocator; /* fixed after init */
+	struct depot depots[BLOCK_CLASSES];
+};
+
+/* A thread's (or stripe's) own blocks; the owner alone touches it. Zeroed memory is an empty cache. */
+struct block_cache {
+	struct magazine loaded[BLOCK_CLASSES];
+	struct magazine spare[BLOCK_CLASSES];
+};
+
+/* 0, or FAAS_ETHREAD and nothing made. */
+int faas__block_pool_init(struct block_pool *pool, const struct allocator *allocator);
+
+/* Every cache has been emptied by faas__block_cache_flush and every block freed. */
+void faas__block_pool_deinit(struct block_pool *pool);
+
+/* Gives memory that was not needed since the last call back to the allocator; `all`: whatever is free. */
+void faas__block_pool_trim(struct block_pool *pool, bool all);
+
+/* The size that a request really gets, which is what must be handed to faas__block_free. */
+static inline size_t faas__block_size(size_t bytes)
+{
+	if (bytes <= BLOCK_MIN)
+		return BLOCK_MIN;
+	return (bytes + BLOCK_STEP - 1) & ~(size_t)(BLOCK_STEP - 1);
+}
+
+/* A block of faas__block_size bytes, aligned to 32. NULL when the allocator refuses. */
+void *faas__block_alloc(struct block_pool *pool, struct block_cache *cache, size_t size);
+void faas__block_free(struct block_pool *pool, struct block_cache *cache, void *block, size_t size);
+
+/* Returns everything the cache holds to the pool. */
+void faas__block_cache_flush(struct block_pool *pool, struct block_cache *cache);
+
+#endif

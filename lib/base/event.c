@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How an event is checked, laid out and read. Checking and writing are two steps, so that a refused event costs no
+ * copy and a taken one is measured once. Offsets have 16 bits, which is why attributes together are limited to 65,000
+ * bytes; the data stands last and may be as large as the runtime allows.
+ *
+ * Rules for attributes: CloudEvents 1.0.2, "Attribute naming convention" and "Type System"; URIs: RFC 3986, of which
+ * the character set and the scheme are checked.
+ */
+#include "base/event.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/config.h"
+#include "base/text.h"
+
+#define EIGHT (sizeof(int64_t))
+
+static size_t round_up(size_t bytes)
+{
+	return (bytes + EIGHT - 1) & ~(EIGHT - 1);
+}
+
+/* ---- Checking ---------------------------------------------------------------------------------------------------- */
+
+int faas__type_check(const char *type, int wildcards, int code, size_t *ret_bytes)
+{
+	int error = faas__text_check(type, FAAS_MAX_TYPE, ret_bytes);
+	size_t start = 0;
+
+	if (error == FAAS_EATTRIBUTE || (error == FAAS_OK && *ret_bytes == 0))
+		return code;
+	if (error != FAAS_OK)
+		return error;
+	for (size_t i = 0; i <= *ret_bytes; i++) {
+		char c = type[i];
+
+		if (c == ' ')
+			return code;
+		if (c != '.' && c != 0)
+			continue;
+		if (i == start)
+			return code;
+		if (i == start + 1 && (type[start] == '*' || type[start] == '>'))
+			if (!wildcards || (type[start] == '>' && c != 0))
+				return code;
+		start = i + 1;
+	}
+	return FAAS_OK;
+}
+
+/* An optional string that may not be empty. Its length with the NUL is added to the plan. */
+static int check_string(struct event_plan *plan, const char *text, size_t limit, uint16_t *ret_length)
+{
+	size_t bytes;
+	int error;
+
+	*ret_length = 0;
+	if (!text)
+		return FAAS_OK;
+	error = faas__text_check(text, limit, &bytes);
+	if (error == FAAS_OK && bytes == 0)
+		error = FAAS_EATTRIBUTE;
+	if (error != FAAS_OK)
+		return error;
+	*ret_length = (uint16_t)bytes;
+	plan->text_bytes += bytes + 1;
+	return FAAS_OK;
+}
+
+static bool is_uri(const char *text, bool needs_scheme)
+{
+	const char *colon = strchr(text, ':');
+
+	for (const char *c = text; *c != 0; c++)
+		if (strchr(" \"<>\\^`{|}", *c) || (unsigned char)*c >= 0x80)
+			return false;
+	if (!needs_scheme)
+		return true;
+	if (!colon || !((text[0] | 32) >= 'a' && (text[0] | 32) <= 'z'))
+		return false;
+	for (const char *c = text; c < colon; c++)
+		if (!((*c | 32) >= 'a' && (*c | 32) <= 'z') && !(*c >= '0' && *c <= '9') && !strchr("+-.", *c))
+			return false;
+	return true;
+}
+
+static bool is_attribute_name(const char *name)
+{
+	static const char *const taken[] = {"specversion", "id",      "source",     "type", "subject",
+	                                    "time",        "datacontenttype", "dataschema", "data"};
+	size_t i;
+
+	for (i = 0; name[i] != 0; i++)
+		if (i == 20 || !((name[i] >= 'a' && name[i] <= 'z') || (name[i] >= '0' && name[i] <= '9')))
+			return false;
+	for (size_t k = 0; k < sizeof(taken) / sizeof(taken[0]); k++)
+		if (strcmp(name, taken[k]) == 0)
+			return false;
+	return i > 0;
+}
+
+static const faas_attribute_config *attribute_at(const struct event_plan *plan, uint64_t index)
+{
+	const char *base = (const char *)plan->config->attributes;
+
+	return (const faas_attribute_config *)(const void *)(base + (size_t)index * plan->attribute_stride);
+}
+
+static int check_attribute_value(const faas_attribute_config *attribute, size_t *ret_bytes)
+{
+	int error = FAAS_OK;
+
+	*ret_bytes = 0;
+	switch (attribute->type) {
+	case FAAS_ATTRIBUTE_BOOLEAN:
+		return attribute->integer == 0 || attribute->integer == 1 ? FAAS_OK : FAAS_EATTRIBUTE;
+	case FAAS_ATTRIBUTE_INTEGER:
+		return attribute->integer >= INT32_MIN && attribute->integer <= INT32_MAX ? FAAS_OK : FAAS_EATTRIBUTE;
+	case FAAS_ATTRIBUTE_TIMESTAMP:
+		return FAAS_OK;
+	case FAAS_ATTRIBUTE_BINARY:
+		if (attribute->bytes > FAAS_MAX_STRING)
+			return FAAS_ETOOLONG;
+		*ret_bytes = (size_t)attribute->bytes;
+		return attribute->bytes == 0 || attribute->data ? FAAS_OK : FAAS_EINVAL;
+	case 0:
+	case FAAS_ATTRIBUTE_STRING:
+	case FAAS_ATTRIBUTE_URI:
+	case FAAS_ATTRIBUTE_URI_REFERENCE:
+		if (!attribute->data)
+			return FAAS_EATTRIBUTE;
+		error = faas__text_check(attribute->data, FAAS_MAX_STRING, ret_bytes);
+		if (error == FAAS_OK && attribute->type >= FAAS_ATTRIBUTE_URI &&
+		    !is_uri(attribute->data, attribute->type == FAAS_ATTRIBUTE_URI))
+			error = FAAS_EATTRIBUTE;
+		return error;
+	default:
+		return FAAS_EATTRIBUTE;
+	}
+}
+
+static int check_attributes(struct event_plan *plan)
+{
+	uint64_t count = plan->config->attribute_count;
+
+	if (count == 0)
+		return FAAS_OK;
+	if (count > FAAS_MAX_ATTRIBUTES)
+		return FAAS_EATTRIBUTES;
+	if (!plan->config->attributes)
+		return FAAS_EINVAL;
+	/* An array's elements have one size; a larger one has fields that we would have to ignore. */
+	plan->attribute_stride = plan->config->attributes->struct_size;
+	if (plan->attribute_stride != sizeof(faas_attribute_config))
+		return FAAS_EINVAL;
+	plan->text_bytes = round_up(plan->text_bytes) + (size_t)count * sizeof(struct event_attribute);
+	for (uint64_t i = 0; i < count; i++) {
+		const faas_attribute_config *attribute = attribute_at(plan, i);
+		size_t bytes;
+		int error;
+
+		if (attribute->struct_size != plan->attribute_stride)
+			return FAAS_EINVAL;
+		if (!attribute->name || !is_attribute_name(attribute->name))
+			return FAAS_EATTRIBUTE;
+		for (uint64_t k = 0; k < i; k++)
+			if (strcmp(attribute->name, attribute_at(plan, k)->name) == 0)
+				return FAAS_EATTRIBUTE;
+		error = check_attribute_value(attribute, &bytes);
+		if (error != FAAS_OK)
+			return error;
+		plan->text_bytes += strlen(attribute->name) + 1 + bytes + 1;
+	}
+	return FAAS_OK;
+}
+
+static int check_type(struct event_plan *plan)
+{
+	size_t bytes;
+	int error;
+
+	if (!plan->config->type)
+		return FAAS_ETYPE;
+	error = faas__type_check(plan->config->type, 0, FAAS_ETYPE, &bytes);
+	if (error != FAAS_OK)
+		return error;
+	plan->type = (uint16_t)bytes;
+	plan->text_bytes = bytes + 1;
+	return FAAS_OK;
+}
+
+static int check_strings(struct event_plan *plan)
+{
+	const faas_event_config *config = plan->config;
+	int error = check_string(plan, config->source, FAAS_MAX_STRING, &plan->source);
+
+	if (error == FAAS_OK)
+		error = check_string(plan, config->subject, FAAS_MAX_STRING, &plan->subject);
+	if (error == FAAS_OK)
+		error = check_string(plan, config->id, FAAS_MAX_STRING, &plan->id);
+	if (error == FAAS_OK)
+		error = check_string(plan, config->datacontenttype, FAAS_MAX_STRING, &plan->datacontenttype);
+	if (error == FAAS_OK)
+		error = check_string(plan, config->dataschema, FAAS_MAX_STRING, &plan->dataschema);
+	if (error == FAAS_OK && config->dataschema && !is_uri(config->dataschema, true))
+		error = FAAS_EATTRIBUTE;
+	if (error == FAAS_OK)
+		error = check_string(plan, config->key, FAAS_MAX_STRING, &plan->key);
+	return error;
+}
+
+int faas__event_plan(struct event_plan *plan, const faas_event_config *config, const char *default_type,
+                     uint64_t max_data_bytes)
+{
+	int error;
+
+	plan->hops = 0;
+	plan->config = faas__config_read(config, &plan->copy, sizeof(plan->copy));
+	if (!plan->config || (plan->config->flags & ~FAAS_EMIT_ALL) != 0 || plan->config->wait_ms < FAAS_NEVER ||
+	    plan->config->wait_ms > FAAS_MAX_DURATION_MS || plan->config->unix_ns < 0)
+		return FAAS_EINVAL;
+	if (plan->config->data_bytes > max_data_bytes)
+		return FAAS_ETOOBIG;
+	if (plan->config->data_bytes > 0 && !plan->config->data)
+		return FAAS_EINVAL;
+	if (!plan->config->type && default_type) {
+		if (plan->config != &plan->copy)
+			plan->copy = *plan->config;
+		plan->copy.type = default_type;
+		plan->config = &plan->copy;
+	}
+	error = check_type(plan);
+	if (error == FAAS_OK)
+		error = check_strings(plan);
+	if (error == FAAS_OK)
+		error = check_attributes(plan);
+	if (error != FAAS_OK)
+		return error;
+	if (plan->config->unix_ns != 0)
+		plan->text_bytes = round_up(plan->text_bytes) + sizeof(int64_t);
+	plan->text_bytes = round_up(plan->text_bytes);
+	if (plan->text_bytes > FAAS_MAX_ATTRIBUTE_BYTES)
+		return FAAS_ETOOBIG;
+	plan->bytes = sizeof(faas_event) + plan->text_bytes + (size_t)plan->config->data_bytes + 1;
+	return FAAS_OK;
+}
+
+/* ---- Writing ----------------------------------------------------------------------------------------------------- */
+
+/* Appends a string of known length and its NUL. Its offset, 0 for none. */
+static uint16_t put(faas_event *event, size_t *at, const void *bytes, size_t length)
+{
+	uint16_t offset = (uint16_t)*at;
+
+	memcpy(faas__event_text(event) + *at, bytes, length);
+	faas__event_text(event)[*at + length] = 0;
+	*at += length + 1;
+	return offset;
+}
+
+static uint16_t put_string(faas_event *event, size_t *at, const char *text, uint16_t length)
+{
+	return text ? put(event, at, text, length) : 0;
+}
+
+static void put_attributes(const struct event_plan *plan, faas_event *event, size_t *at)
+{
+	size_t count = (size_t)plan->config->attribute_count;
+	struct event_attribute *table;
+
+	*at = round_up(*at);
+	event->attributes = (uint16_t)*at;
+	table = (struct event_attribute *)(void *)(faas__event_text(event) + *at);
+	*at += count * sizeof(*table);
+	for (size_t i = 0; i < count; i++) {
+		const faas_attribute_config *from = attribute_at(plan, i);
+		size_t bytes = 0;
+
+		table[i].type = (uint16_t)(from->type != 0 ? from->type : FAAS_ATTRIBUTE_STRING);
+		table[i].integer = from->integer;
+		table[i].name = put(event, at, from->name, strlen(from->name));
+		if (table[i].type == FAAS_ATTRIBUTE_BINARY)
+			bytes = (size_t)from->bytes;
+		else if (from->data && (table[i].type == FAAS_ATTRIBUTE_STRING || table[i].type >= FAAS_ATTRIBUTE_URI) &&
+		         table[i].type != FAAS_ATTRIBUTE_TIMESTAMP)
+			bytes = strlen(from->data);
+		table[i].bytes = (uint16_t)bytes;
+		table[i].data = put(event, at, bytes > 0 ? from->data : "", bytes);
+	}
+}
+
+void faas__event_write(const struct event_plan *plan, faas_event *event, const struct event_origin *origin,
+                       uint64_t sequence, int64_t stamp_ns)
+{
+	const faas_event_config *config = plan->config;
+	size_t at = 0, data_bytes = (size_t)config->data_bytes;
+
+	event->origin = origin;
+	event->sequence = sequence;
+	event->stamp_ns = stamp_ns;
+	event->data_bytes = (uint32_t)data_bytes;
+	event->attribute_count = (uint8_t)config->attribute_count;
+	event->hops = plan->hops;
+	event->attributes = 0;
+	event->unix_ns = 0;
+	put(event, &at, config->type, plan->type);
+	event->source = put_string(event, &at, config->source, plan->source);
+	event->subject = put_string(event, &at, config->subject, plan->subject);
+	event->id = put_string(event, &at, config->id, plan->id);
+	event->datacontenttype = put_string(event, &at, config->datacontenttype, plan->datacontenttype);
+	event->dataschema = put_string(event, &at, config->dataschema, plan->dataschema);
+	event->key = put_string(event, &at, config->key, plan->key);
+	if (config->attribute_count > 0)
+		put_attributes(plan, event, &at);
+	if (config->unix_ns != 0) {
+		at = round_up(at);
+		event->unix_ns = (uint16_t)at;
+		memcpy(faas__event_text(event) + at, &config->unix_ns, sizeof(config->unix_ns));
+	}
+	event->data = (uint16_t)plan->text_bytes;
+	if (data_bytes > 0)
+		memcpy(faas__event_text(event) + event->data, config->data, data_bytes);
+	faas__event_text(event)[event->data + data_bytes] = 0;
+}
+
+/* ---- Reading ----------------------------------------------------------------------------------------------------- */
+
+static const char *text_at(const faas_event *event, uint16_t offset)
+{
+	return offset != 0 ? faas__event_text(event) + offset : NULL;
+}
+
+const char *faas_event_type(const faas_event *event)
+{
+	return faas__event_text(event);
+}
+
+const char *faas_event_source(const faas_event *event)
+{
+	return event->source != 0 ? faas__event_text(event) + event->source : event->origin->source;
+}
+
+const char *faas_event_subject(const faas_event *event)
+{
+	return text_at(event, event->subject);
+}
+
+const char *faas_event_datacontenttype(const faas_event *event)
+{
+	return text_at(event, event->datacontenttype);
+}
+
+const char *faas_event_dataschema(const faas_event *event)
+{
+	return text_at(event, event->dataschema);
+}
+
+const char *faas_event_key(const faas_event *event)
+{
+	return text_at(event, event->key);
+}
+
+const char *faas_event_id(const faas_event *event, char *buffer)
+{
+	if (event->id != 0)
+		return faas__event_text(event) + event->id;
+	(void)snprintf(buffer, FAAS_ID_SIZE, "%016llx-%llu", (unsigned long long)event->origin->id_prefix,
+	               (unsigned long long)event->sequence);
+	return buffer;
+}
+
+int64_t faas_event_unix_ns(const faas_event *event)
+{
+	int64_t given;
+
+	if (event->unix_ns == 0)
+		return event->stamp_ns + event->origin->unix_offset_ns;
+	memcpy(&given, faas__event_text(event) + event->unix_ns, sizeof(given));
+	return given;
+}
+
+const void *faas_event_data(const faas_event *event, uint64_t *ret_bytes)
+{
+	if (ret_bytes)
+		*ret_bytes = event->data_bytes;
+	return faas__event_text(event) + event->data;
+}
+
+uint64_t faas_event_attribute_count(const faas_event *event)
+{
+	return event->attribute_count;
+}
+
+static const struct event_attribute *attributes_of(const faas_event *event)
+{
+	return (const struct event_attribute *)(const void *)(faas__event_text(event) + event->attributes);
+}
+
+const char *faas_event_attribute_name(const faas_event *event, uint64_t index)
+{
+	if (index >= event->attribute_count)
+		return NULL;
+	return faas__event_text(event) + attributes_of(event)[index].name;
+}
+
+int faas_event_attribute(const faas_event *event, const char *name, faas_attribute_config *ret_attribute)
+{
+	if (!event || !name || !ret_attribute)
+		return FAAS_EINVAL;
+	for (size_t i = 0; i < event->attribute_count; i++) {
+		const struct event_attribute *found = &attributes_of(event)[i];
+		faas_attribute_config out = {0};
+
+		if (strcmp(faas__event_text(event) + found->name, name) != 0)
+			continue;
+		out.type = found->type;
+		out.integer = found->integer;
+		out.bytes = found->bytes;
+		out.name = faas__event_text(event) + found->name;
+		out.data = faas__event_text(event) + found->data;
+		return faas__stats_write(ret_attribute, &out, sizeof(out));
+	}
+	return FAAS_ENOTFOUND;
+}

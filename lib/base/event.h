@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Events: checked and measured once, written once into one piece of memory, never changed after that.
+ *
+ *     struct faas_event | type\0 source\0 subject\0 ... | extensions | data \0
+ */
+#ifndef FAAS_BASE_EVENT_H
+#define FAAS_BASE_EVENT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/atomics.h"
+#include "faas/event.h"
+
+/* What the events of one runtime share. */
+struct event_origin {
+	uint64_t id_prefix;
+	int64_t unix_offset_ns; /* calendar time - monotonic time */
+	const char *source;     /* of events that name none */
+};
+
+/* One extension attribute inside an event; texts and bytes stand behind the table, each with a NUL. */
+struct event_attribute {
+	int64_t integer;
+	uint16_t name; /* offsets, as those of faas_event */
+	uint16_t data;
+	uint16_t bytes;
+	uint16_t type;
+};
+
+/* Offsets count from the end of this; 0 is "none", because the type stands there. All fixed before the event is shared. */
+struct faas_event {
+	const struct event_origin *origin;
+	uint64_t sequence; /* the counter part of a generated id */
+	int64_t stamp_ns;  /* monotonic time of the emit */
+	uint32_t data_bytes;
+	uint16_t source;
+	uint16_t subject;
+	uint16_t id;
+	uint16_t datacontenttype;
+	uint16_t dataschema;
+	uint16_t key;
+	uint16_t unix_ns; /* where a given time stands, as int64_t */
+	uint16_t attributes;
+	uint16_t data;
+	uint8_t attribute_count;
+	uint8_t hops; /* events that caused each other before this one */
+};
+
+/* Where the offsets count from. */
+static inline char *faas__event_text(const faas_event *event)
+{
+	return (char *)(uintptr_t)(event + 1);
+}
+
+/* A checked config and the lengths found on the way. */
+struct event_plan {
+	const faas_event_config *config;
+	faas_event_config copy; /* where a config of another size was translated */
+	size_t attribute_stride;
+	size_t text_bytes; /* behind the header: strings, extensions, padding */
+	size_t bytes;      /* all of the event */
+	uint16_t type, source, subject, id, datacontenttype, dataschema, key; /* lengths */
+	uint8_t hops;
+};
+
+/*
+ * Checks `config` and measures the event. `default_type` stands in for a type that is not given, unless it is NULL.
+ * 0, or one of the codes of faas_emit_event.
+ */
+int faas__event_plan(struct event_plan *plan, const faas_event_config *config, const char *default_type,
+                     uint64_t max_data_bytes);
+
+/* Writes the event into plan->bytes at `memory`, which is aligned to 8. */
+void faas__event_write(const struct event_plan *plan, faas_event *memory, const struct event_origin *origin,
+                       uint64_t sequence, int64_t stamp_ns);
+
+/* Dot-separated tokens, none of them empty. `wildcards`: `*` and a last `>` are allowed. Code: what else is wrong. */
+int faas__type_check(const char *type, int wildcards, int code, size_t *ret_bytes);
+
+#endif

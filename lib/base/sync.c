@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Thin wrappers around pthreads. Condition variables wait on the monotonic clock, so that setting the wall clock
+ * neither delays nor hastens anything.
+ *
+ * The one piece of process-wide state is the fork generation: a child has one thread and a copy of locks that other
+ * threads may have held, so it must be told apart without touching a lock. pthread_atfork handlers cannot be removed,
+ * which is why the shared library is linked so that it stays loaded.
+ */
+#if defined(__linux__)
+#define _GNU_SOURCE /* sched_getaffinity, pthread_setname_np */
+#endif
+
+#include "base/sync.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <limits.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/atomics.h"
+#include "faas/common.h"
+
+#define NS_PER_S 1000000000
+
+static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
+static atomic_u32 fork_generation; /* 0 until the handler stands; written before threads exist and in new children */
+
+static inline void must(int error)
+{
+	assert(error == 0);
+	(void)error;
+}
+
+int faas__mutex_init(struct mutex *mu)
+{
+	return pthread_mutex_init(&mu->m, NULL) == 0 ? FAAS_OK : FAAS_ETHREAD;
+}
+
+void faas__mutex_deinit(struct mutex *mu)
+{
+	must(pthread_mutex_destroy(&mu->m));
+}
+
+no_lock_check void faas__mutex_lock(struct mutex *mu)
+{
+	must(pthread_mutex_lock(&mu->m));
+}
+
+no_lock_check void faas__mutex_unlock(struct mutex *mu)
+{
+	must(pthread_mutex_unlock(&mu->m));
+}
+
+int faas__cond_init(struct cond *cond)
+{
+	pthread_condattr_t attr;
+	int error;
+
+	if (pthread_condattr_init(&attr) != 0)
+		return FAAS_ETHREAD;
+	error = pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	if (error == 0)
+		error = pthread_cond_init(&cond->c, &attr);
+	pthread_condattr_destroy(&attr);
+	return error == 0 ? FAAS_OK : FAAS_ETHREAD;
+}
+
+void faas__cond_deinit(struct cond *cond)
+{
+	must(pthread_cond_destroy(&cond->c));
+}
+
+void faas__cond_signal(struct cond *cond)
+{
+	must(pthread_cond_signal(&cond->c));
+}
+
+void faas__cond_broadcast(struct cond *cond)
+{
+	must(pthread_cond_broadcast(&cond->c));
+}
+
+void faas__cond_wait(struct cond *cond, struct mutex *mu)
+{
+	must(pthread_cond_wait(&cond->c, &mu->m));
+}
+
+bool faas__cond_wait_ns(struct cond *cond, struct mutex *mu, int64_t ns)
+{
+	/* A century is as good as for ever, and keeps the sum below in range where time_t has 32 bits. */
+	const int64_t longest = (int64_t)1000000000 * NS_PER_S;
+	struct timespec until;
+	int64_t seconds;
+	int error;
+
+	if (ns <= 0)
+		return true;
+	if (ns >= longest) {
+		faas__cond_wait(cond, mu);
+		return false;
+	}
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	seconds = (int64_t)until.tv_sec + ns / NS_PER_S;
+	until.tv_nsec += (long)(ns % NS_PER_S);
+	if (until.tv_nsec >= NS_PER_S) {
+		until.tv_nsec -= NS_PER_S;
+		seconds++;
+	}
+	until.tv_sec = (time_t)seconds;
+	error = pthread_cond_timedwait(&cond->c, &mu->m, &until);
+	must(error == ETIMEDOUT ? 0 : error);
+	return error == ETIMEDOUT;
+}
+
+int faas__thread_start(pthread_t *ret_thread, size_t stack_bytes, void *(*main)(void *), void *arg)
+{
+	pthread_attr_t attr;
+	sigset_t all, old;
+	int error;
+
+	if (pthread_attr_init(&attr) != 0)
+		return FAAS_ETHREAD;
+	if (stack_bytes > 0 && pthread_attr_setstacksize(&attr, stack_bytes) != 0) {
+		pthread_attr_destroy(&attr);
+		return FAAS_ETHREAD;
+	}
+	/* The new thread inherits the mask of the moment. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	error = pthread_create(ret_thread, &attr, main, arg);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	pthread_attr_destroy(&attr);
+	return error == 0 ? FAAS_OK : FAAS_ETHREAD;
+}
+
+void faas__thread_set_name(const char *name)
+{
+#if defined(__linux__)
+	(void)pthread_setname_np(pthread_self(), name);
+#else
+	(void)name;
+#endif
+}
+
+int64_t faas__thread_cpu_ns(pthread_t thread)
+{
+#if defined(_POSIX_THREAD_CPUTIME) && _POSIX_THREAD_CPUTIME >= 0
+	struct timespec used;
+	clockid_t clock;
+
+	if (pthread_getcpuclockid(thread, &clock) == 0 && clock_gettime(clock, &used) == 0)
+		return (int64_t)used.tv_sec * NS_PER_S + used.tv_nsec;
+#else
+	(void)thread;
+#endif
+	return -1;
+}
+
+void faas__thread_yield(void)
+{
+	(void)sched_yield();
+}
+
+int faas__cpu_count(void)
+{
+	long online;
+#if defined(__linux__)
+	cpu_set_t set;
+
+	/* What a container or taskset leaves us counts, not what the machine has. */
+	if (sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) > 0)
+		return CPU_COUNT(&set);
+#endif
+	online = sysconf(_SC_NPROCESSORS_ONLN);
+	return online > 0 && online < INT_MAX ? (int)online : 1;
+}
+
+static void in_child(void)
+{
+	add_relaxed(&fork_generation, 1);
+}
+
+static void install(void)
+{
+	if (pthread_atfork(NULL, NULL, in_child) == 0)
+		store_relaxed(&fork_generation, 1);
+}
+
+uint32_t faas__fork_generation_install(void)
+{
+	pthread_once(&fork_once, install);
+	return faas__fork_generation();
+}
+
+uint32_t faas__fork_generation(void)
+{
+	return load_relaxed(&fork_generation);
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* Strings from callers: how long, whether well-formed, and a hash of their bytes. */
+#ifndef FAAS_BASE_TEXT_H
+#define FAAS_BASE_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * Measures a string of at most `limit` bytes. 0, FAAS_ETOOLONG, FAAS_ETEXT (not UTF-8 as RFC 3629 has it), or
+ * FAAS_EATTRIBUTE: a character that CloudEvents bars from strings (U+0000-U+001F, U+007F-U+009F, surrogates and
+ * noncharacters; CloudEvents 1.0.2, "Type System").
+ */
+int faas__text_check(const char *text, size_t limit, size_t *ret_bytes);
+
+/* A hash of bytes, different for every seed. */
+uint64_t faas__text_hash(const char *text, size_t bytes, uint64_t seed);
+
+/* Whether `name` is 1 to FAAS_MAX_NAME of [A-Za-z0-9_-]; its length if so, else 0. */
+size_t faas__name_check(const char *name);
+
+#endif
