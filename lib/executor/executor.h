@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The executor: threads, the run queue, timers, and the monitor that watches them. It knows turns, slots and timers,
+ * and nothing of functions or events; what stands above it plugs in through `struct executor_ops`.
+ *
+ *     turns.c     the run queue: whose turn it is, by thread time used
+ *     threads.c   pool threads: look for work, park, leave; wake one when there is more
+ *     slots.c     what a thread runs right now, and until when it may
+ *     timers.c    things due later
+ *     monitor.c   one thread that sees deadlines pass, starts threads where they lack, fires timers
+ *
+ * Without threads (manual mode) nobody but the caller of faas__executor_step runs turns, and nobody but
+ * faas__executor_fire sees deadlines and timers: it is this file's callers that differ, not the code they call.
+ *
+ * Locks, none of which is held while another is taken, nor while an op is called:
+ *     run_queue.mu  the order of turns
+ *     idle_mu       the stack of parked threads
+ *     threads_mu    which threads there are
+ *     timers_mu     the heap of timers
+ *     monitor.mu    the monitor's sleep
+ *     thread.mu     a parked thread's sleep
+ */
+#ifndef FAAS_EXECUTOR_EXECUTOR_H
+#define FAAS_EXECUTOR_EXECUTOR_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/alloc.h"
+#include "base/atomics.h"
+#include "base/clock.h"
+#include "base/heap.h"
+#include "base/list.h"
+#include "base/random.h"
+#include "base/sync.h"
+#include "faas/common.h"
+
+struct executor;
+struct thread;
+struct turn;
+struct timer;
+
+/* ---- Slots: what a thread runs ----------------------------------------------------------------------------------- */
+
+/*
+ * A thread publishes in its slot what it runs and until when. Whoever finds the deadline passed claims the slot, and
+ * until it lets go the owner does not leave: that is what makes `attempt` safe to touch.
+ *
+ *     word = sequence * 4 + state       state: 0 idle, 1 running, 3 running and claimed
+ */
+struct slot {
+	atomic_u64 word;               /* owner: begin, end; a claimant: 1 -> 3 */
+	atomic_i64 deadline;           /* owner writes before word; TIME_NEVER: none */
+	_Atomic(void *) attempt;       /* likewise */
+	atomic_u64 let_go;             /* a claimant: the sequence it is done with */
+};
+
+void faas__slot_begin(struct slot *slot, void *attempt, int64_t deadline);
+void faas__slot_end(struct slot *slot);
+
+/* Claims the slot if something runs and `now` is not before its deadline. */
+bool faas__slot_claim_due(struct slot *slot, int64_t now, void **ret_attempt);
+/* Claims the slot if something runs. The attempt is NULL for user code that is no attempt (a callback, a fini). */
+bool faas__slot_claim(struct slot *slot, void **ret_attempt);
+void faas__slot_let_go(struct slot *slot);
+
+static inline bool faas__slot_is_running(const struct slot *slot)
+{
+	return (load_acquire(&slot->word) & 1) != 0;
+}
+
+/* ---- Turns: what wants to run ------------------------------------------------------------------------------------ */
+
+/*
+ * Whoever makes work for a turn kicks it; whoever finds that it cannot go on blocks it; whoever removes the reason
+ * unblocks it.
+ *
+ *     IDLE     nothing to do; a kick makes it ready
+ *     READY    in the run queue, or taken out by one thread that has not yet said how it goes on
+ *     BLOCKED  there is work, but it cannot start; kicks do nothing
+ *
+ * IDLE -> READY and BLOCKED -> READY are compare-and-swaps, so a turn stands in the run queue at most once. The thread
+ * that took it leaves READY alone: to READY (faas__turn_again), IDLE or BLOCKED.
+ */
+#define TURN_IDLE 0u
+#define TURN_READY 1u
+#define TURN_BLOCKED 2u
+
+struct turn_ops {
+	/* Takes one turn on `thread`: says how the turn goes on, then works. No lock is held. True: something was done. */
+	bool (*take)(struct turn *turn, struct thread *thread);
+};
+
+struct turn {
+	struct heap_node node;      /* under run_queue.mu */
+	const struct turn_ops *ops; /* fixed after init */
+	atomic_u32 state;
+	atomic_u32 weight;          /* share of thread time; 100 is common */
+	atomic_i64 used;            /* virtual time: thread time used, divided by weight */
+};
+
+struct run_queue {
+	struct mutex mu;
+	struct heap heap;       /* under mu: by virtual time, then by arrival or draw */
+	int64_t virtual_now;    /* under mu: the virtual time of the turn taken last */
+	uint64_t arrivals;      /* under mu */
+	struct random draw;     /* under mu; state 0: first come, first served */
+	atomic_u32 count;       /* writers under mu; readers: anyone who looks for work */
+};
+
+void faas__turn_init(struct turn *turn, const struct turn_ops *ops, uint32_t weight);
+
+/* Makes an idle (or blocked) turn ready and wakes a thread for it if one is needed. */
+void faas__turn_kick(struct executor *executor, struct turn *turn);
+void faas__turn_unblock(struct executor *executor, struct turn *turn);
+
+/*
+ * For the thread that took it: back into the run queue. `wake`: worth another thread's while; if not, this thread means
+ * to come back for it, and the monitor sees to it if that takes long.
+ */
+void faas__turn_again(struct executor *executor, struct turn *turn, bool wake);
+
+/* For the thread that took it, which must look once more for work (and kick) after this one. */
+static inline void faas__turn_idle(struct turn *turn)
+{
+	store_seq_cst(&turn->state, TURN_IDLE);
+}
+
+static inline void faas__turn_block(struct turn *turn)
+{
+	store_seq_cst(&turn->state, TURN_BLOCKED);
+}
+
+/* Adds thread time; negative takes an estimate back. */
+void faas__turn_charge(struct turn *turn, int64_t ns);
+
+/* Takes the turn that comes next out of the run queue; NULL: there is none. */
+struct turn *faas__turn_next(struct executor *executor);
+
+/* ---- Timers ------------------------------------------------------------------------------------------------------ */
+
+struct timer {
+	struct heap_node node; /* under timers_mu */
+	/* Runs no user code; no lock is held. The timer may be set again from here. */
+	void (*fire)(struct timer *timer, int64_t now);
+};
+
+/* Sets or moves a timer. True: it was not set before (the caller may count a reference for it). */
+bool faas__timer_set(struct executor *executor, struct timer *timer, int64_t due);
+/* True: it was set, and will not fire. */
+bool faas__timer_cancel(struct executor *executor, struct timer *timer);
+int64_t faas__timers_next(struct executor *executor);
+void faas__timers_fire(struct executor *executor, int64_t now);
+
+/* ---- Threads ----------------------------------------------------------------------------------------------------- */
+
+#define THREAD_DEPTH (FAAS_MAX_DEPTH + 1)
+
+/* A thread that runs turns: one of the pool, or a guest (a caller that lends itself). Embedded in what ops make. */
+struct thread {
+	struct executor *executor;      /* fixed */
+	bool is_guest;                  /* fixed */
+	struct list node;               /* under threads_mu: in executor.threads or .left */
+	pthread_t handle;               /* pool threads; fixed before the thread is listed */
+	struct thread *parked_below;    /* under idle_mu */
+	bool is_parked;                 /* under idle_mu: on the stack of parked threads */
+	struct mutex mu;
+	struct cond cond;
+	bool is_woken;                  /* under mu */
+	atomic_u32 is_idle;             /* owner writes; monitor reads: looking around or parked */
+	atomic_u32 is_waiting;          /* owner writes; monitor reads: parked inside a handler, as the library knows */
+	atomic_u32 stuck;               /* attempts on this thread that nobody waits for any more */
+	uint64_t seen_word;             /* monitor only: slot 0 at the last tick */
+	int64_t seen_cpu_ns;            /* monitor only */
+	bool seen_blocked;              /* monitor only */
+	on_own_line struct slot slots[THREAD_DEPTH]; /* one for each depth of nesting */
+};
+
+struct executor_ops {
+	/* Memory for a thread, its `slots` and everything of the thread's own cleared; NULL: refused. */
+	struct thread *(*thread_new)(struct executor *executor);
+	void (*thread_free)(struct thread *thread);
+	/* On the new thread, before its first and after its last turn. */
+	void (*thread_begin)(struct thread *thread);
+	void (*thread_end)(struct thread *thread);
+	/* A claimed slot's attempt has passed its deadline; or is to be given up for another reason. Run no user code. */
+	void (*expire)(struct thread *thread, void *attempt, int64_t now);
+	void (*abandon)(struct thread *thread, void *attempt, int64_t now);
+	/* Whether the thread has taken work ahead; and give it to others, its slot 0 being claimed. */
+	bool (*is_ahead)(struct thread *thread);
+	void (*hand_back)(struct thread *thread);
+	/* Gives back memory that was not needed since the last call. */
+	void (*trim)(struct executor *executor);
+	/* The last thread has left a detached executor: on that thread, which ends after it. */
+	void (*last_left)(struct executor *executor);
+};
+
+/* ---- The executor ------------------------------------------------------------------------------------------------ */
+
+struct monitor {
+	struct mutex mu;
+	struct cond cond;
+	pthread_t handle;
+	bool is_poked;         /* under mu */
+	bool is_stopping;      /* under mu */
+	atomic_i64 wake_at;    /* monitor writes: until when it sleeps; TIME_NEVER also while it is awake */
+	atomic_u32 is_ticking; /* monitor writes: it looks every TICK_NS */
+	atomic_u32 wants_thread;
+	int64_t trim_due;      /* monitor only */
+	uint32_t waited_ticks; /* monitor only: ticks in a row that saw turns waiting */
+};
+
+struct executor {
+	const struct executor_ops *ops;
+	const struct allocator *allocator;
+	faas_clock *clock;        /* NULL: the system's */
+	int32_t base_threads;     /* 0: manual mode */
+	int32_t max_threads;
+	int32_t max_overruns;
+	int32_t max_looking;
+	int64_t spin_ns;
+	int64_t thread_idle_ns;
+	size_t stack_bytes;
+	char thread_name[16];
+	/* -- fixed after init up to here -- */
+	struct run_queue run_queue;
+	struct mutex idle_mu;
+	struct thread *parked;       /* under idle_mu: the one that parked last first */
+	atomic_u32 parked_count;     /* writers under idle_mu */
+	atomic_u32 looking;          /* threads that look around */
+	struct mutex threads_mu;
+	struct cond threads_cond;    /* a thread has left */
+	struct list threads;         /* under threads_mu: pool threads and guests */
+	struct list left;            /* under threads_mu: pool threads that wait to be joined */
+	atomic_u32 thread_count;     /* of the pool; writers under threads_mu */
+	atomic_u32 threads_peak;
+	atomic_u32 threads_started;
+	atomic_u32 thread_failures;
+	atomic_u32 stuck_threads;    /* threads with stuck attempts */
+	atomic_u32 is_stopping;
+	bool is_detached;            /* under threads_mu */
+	struct mutex timers_mu;
+	struct heap timers;          /* under timers_mu */
+	atomic_i64 shortest_ns;      /* the shortest deadline any attempt may have */
+	on_own_line atomic_i64 published_now; /* a recent time, 0: nobody keeps it fresh */
+	struct monitor monitor;
+};
+
+struct executor_config {
+	const struct executor_ops *ops;
+	const struct allocator *allocator;
+	faas_clock *clock;
+	int32_t threads, max_threads, max_overruns, spin_us;
+	int64_t thread_idle_ns;
+	size_t stack_bytes;
+	const char *thread_name;
+	uint64_t draw_seed; /* 0: equal turns first come, first served */
+};
+
+/* Starts the monitor unless in manual mode. 0, or FAAS_ETHREAD and nothing made. */
+int faas__executor_init(struct executor *executor, const struct executor_config *config);
+
+/* Asks all threads to leave when they next look for work. */
+void faas__executor_stop(struct executor *executor);
+/* After stop: waits for threads that run nothing. The number of threads that still run something. */
+int faas__executor_join(struct executor *executor);
+/* Hands every attempt that runs to ops->abandon. */
+void faas__executor_abandon_all(struct executor *executor);
+/* After join: the last thread to leave is to call ops->last_left. False: there is no thread left to do so. */
+bool faas__executor_detach(struct executor *executor);
+/* After join returned 0, or in last_left: stops the monitor; nothing fires or is started any more. */
+void faas__executor_quiesce(struct executor *executor);
+/* After quiesce. */
+void faas__executor_deinit(struct executor *executor);
+
+static inline bool faas__executor_is_manual(const struct executor *executor)
+{
+	return executor->base_threads == 0;
+}
+
+static inline int64_t faas__executor_now(const struct executor *executor)
+{
+	return faas__clock_now(executor->clock);
+}
+
+/* A recent time without a look at the clock, where a running thread keeps one; else the time. */
+int64_t faas__executor_recent(struct executor *executor);
+
+/* Guests: callers that run turns. */
+void faas__executor_add_guest(struct executor *executor, struct thread *thread);
+void faas__executor_remove_guest(struct executor *executor, struct thread *thread);
+
+/* 0, or FAAS_ETHREAD. For thread_new. */
+int faas__thread_init(struct thread *thread, struct executor *executor, bool is_guest);
+void faas__thread_deinit(struct thread *thread);
+
+/* Takes one turn on a guest. False: there was nothing to do. */
+bool faas__executor_step(struct executor *executor, struct thread *thread);
+
+/* A turn became ready: wakes or starts a thread if one is needed and none looks around. */
+void faas__executor_wake(struct executor *executor);
+
+/* The thread's handler waits inside the library; the pool may add a thread meanwhile. */
+void faas__thread_wait_begin(struct thread *thread);
+void faas__thread_wait_end(struct thread *thread);
+
+/* An attempt on this thread was given up while it runs; and has returned at last. */
+void faas__thread_stuck_begin(struct thread *thread);
+void faas__thread_stuck_end(struct thread *thread);
+
+/* ---- The monitor ------------------------------------------------------------------------------------------------- */
+
+#define TICK_NS 1000000
+
+int faas__monitor_start(struct executor *executor);
+void faas__monitor_stop(struct executor *executor);
+void faas__monitor_poke(struct executor *executor);
+
+/* Sees to it that the monitor looks again before `due` (a time), or within a tick. Cheap when it will anyway. */
+static inline void faas__monitor_before(struct executor *executor, int64_t due)
+{
+	if (unlikely(due < load_seq_cst(&executor->monitor.wake_at)))
+		faas__monitor_poke(executor);
+}
+
+static inline void faas__monitor_tick(struct executor *executor)
+{
+	if (unlikely(load_seq_cst(&executor->monitor.is_ticking) == 0))
+		faas__monitor_poke(executor);
+}
+
+/* What the monitor does at `now`, for manual mode and for the monitor itself: due deadlines and timers. */
+void faas__executor_fire(struct executor *executor, int64_t now);
+/* The earliest deadline of what runs, or timer; TIME_NEVER: none. */
+int64_t faas__executor_next_due(struct executor *executor);
+
+/* Starts one thread. For the monitor. */
+void faas__thread_start_one(struct executor *executor);
+/* Joins threads that have left. For the monitor and for join. */
+void faas__threads_reap(struct executor *executor);
+
+#endif

@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The monitor: one thread per runtime that runs no user code and mostly sleeps.
+ *
+ * It sees deadlines pass, fires timers, starts threads, and notices when running threads are blocked rather than busy.
+ * To cost nothing per run, it is not told of deadlines: it sleeps until the earliest deadline among the slots and until
+ * now + the shortest deadline there is, because nothing that begins after its look can be due earlier. While work waits
+ * or a time is published it looks every millisecond (it ticks). After everything has come to rest it looks once more
+ * and then sleeps until poked, so that an idle runtime uses no processor at all and a runtime that is used now and then
+ * does not pay for waking its monitor each time.
+ *
+ * No poke is lost: wake_at is TIME_NEVER while the monitor is awake; who publishes something that is due at `d` does so
+ * first and then compares d with wake_at (sequentially consistent). Either the monitor's look comes after the
+ * publication, or the publisher sees TIME_NEVER (or the later time chosen by that look) and pokes, which keeps the
+ * monitor from falling asleep. is_ticking likewise.
+ *
+ * Growth beyond the base number of threads: only when turns have waited for more than a tick, and fewer threads than
+ * the base are running for real. A thread that is known to wait or to be given up counts as blocked; any other counts
+ * as blocked if it is in the same attempt as at the last tick and its processor clock stood still meanwhile.
+ */
+#include "executor/executor.h"
+
+#define TRIM_NS 200000000
+
+/* ---- Deadlines --------------------------------------------------------------------------------------------------- */
+
+/*
+ * Threads are listed under threads_mu, and an expiry takes other locks; so the claim is made under it, which keeps the
+ * slot's owner from leaving, and the work is done after it is dropped.
+ */
+static bool claim_one_due(struct executor *executor, int64_t now, struct thread **ret_thread, struct slot **ret_slot,
+                          void **ret_attempt)
+{
+	bool found = false;
+
+	faas__mutex_lock(&executor->threads_mu);
+	list_each(node, &executor->threads) {
+		struct thread *thread = container_of(node, struct thread, node);
+
+		for (size_t depth = 0; depth < THREAD_DEPTH && !found; depth++) {
+			if (!faas__slot_is_running(&thread->slots[depth]))
+				break;
+			found = faas__slot_claim_due(&thread->slots[depth], now, ret_attempt);
+			*ret_thread = thread;
+			*ret_slot = &thread->slots[depth];
+		}
+		if (found)
+			break;
+	}
+	faas__mutex_unlock(&executor->threads_mu);
+	return found;
+}
+
+static void expire_due(struct executor *executor, int64_t now)
+{
+	struct thread *thread;
+	struct slot *slot;
+	void *attempt;
+
+	while (claim_one_due(executor, now, &thread, &slot, &attempt)) {
+		/* It fires once: what is given up has no deadline any more. */
+		store_relaxed(&slot->deadline, TIME_NEVER);
+		executor->ops->expire(thread, attempt, now);
+		faas__slot_let_go(slot);
+	}
+}
+
+/* The slot with this number, counting through all threads, claimed if something runs in it. False: past the last. */
+static bool claim_numbered(struct executor *executor, size_t number, struct thread **ret_thread,
+                           struct slot **ret_slot, void **ret_attempt)
+{
+	bool exists = false;
+
+	*ret_slot = NULL;
+	faas__mutex_lock(&executor->threads_mu);
+	list_each(node, &executor->threads) {
+		struct thread *thread = container_of(node, struct thread, node);
+
+		if (number >= THREAD_DEPTH) {
+			number -= THREAD_DEPTH;
+			continue;
+		}
+		exists = true;
+		*ret_thread = thread;
+		if (faas__slot_claim(&thread->slots[number], ret_attempt))
+			*ret_slot = &thread->slots[number];
+		break;
+	}
+	faas__mutex_unlock(&executor->threads_mu);
+	return exists;
+}
+
+void faas__executor_abandon_all(struct executor *executor)
+{
+	int64_t now = faas__executor_now(executor);
+	struct thread *thread;
+	struct slot *slot;
+	void *attempt;
+
+	for (size_t i = 0; claim_numbered(executor, i, &thread, &slot, &attempt); i++) {
+		if (!slot)
+			continue;
+		if (attempt)
+			executor->ops->abandon(thread, attempt, now);
+		faas__slot_let_go(slot);
+	}
+}
+
+void faas__executor_fire(struct executor *executor, int64_t now)
+{
+	expire_due(executor, now);
+	faas__timers_fire(executor, now);
+}
+
+static int64_t earliest_deadline(struct executor *executor)
+{
+	int64_t earliest = TIME_NEVER;
+
+	faas__mutex_lock(&executor->threads_mu);
+	list_each(node, &executor->threads) {
+		struct thread *thread = container_of(node, struct thread, node);
+
+		for (size_t depth = 0; depth < THREAD_DEPTH; depth++) {
+			int64_t deadline;
+
+			if (!faas__slot_is_running(&thread->slots[depth]))
+				break;
+			deadline = load_relaxed(&thread->slots[depth].deadline);
+			if (deadline < earliest)
+				earliest = deadline;
+		}
+	}
+	faas__mutex_unlock(&executor->threads_mu);
+	return earliest;
+}
+
+int64_t faas__executor_next_due(struct executor *executor)
+{
+	int64_t deadline = earliest_deadline(executor), timer = faas__timers_next(executor);
+
+	return deadline < timer ? deadline : timer;
+}
+
+/* ---- Growth ------------------------------------------------------------------------------------------------------ */
+
+struct census {
+	int64_t now;
+	int64_t running; /* pool threads that use, or may soon use, a processor */
+	int64_t busy;    /* pool threads and guests that are not idle */
+	int64_t total;
+};
+
+/* Whether the thread has stood still since the last look. Updates what was seen. */
+static bool is_blocked(struct thread *thread)
+{
+	uint64_t word = load_acquire(&thread->slots[0].word);
+	bool same = word == thread->seen_word && (word & 1) != 0;
+	int64_t cpu_ns;
+
+	thread->seen_word = word;
+	if (load_acquire(&thread->is_waiting) != 0 || load_acquire(&thread->stuck) != 0)
+		return true;
+	if (!same) {
+		thread->seen_cpu_ns = -1;
+		thread->seen_blocked = false;
+		return false;
+	}
+	cpu_ns = faas__thread_cpu_ns(thread->handle);
+	/* The first sight of an attempt only takes a reading. Where threads have no clock, a long run counts as blocked. */
+	if (thread->seen_cpu_ns >= 0)
+		thread->seen_blocked = cpu_ns - thread->seen_cpu_ns < TICK_NS / 4;
+	else if (cpu_ns < 0)
+		thread->seen_blocked = true;
+	thread->seen_cpu_ns = cpu_ns;
+	return thread->seen_blocked;
+}
+
+static struct census take_census(struct executor *executor, bool measure)
+{
+	struct census census = {.now = faas__executor_now(executor)};
+
+	faas__mutex_lock(&executor->threads_mu);
+	list_each(node, &executor->threads) {
+		struct thread *thread = container_of(node, struct thread, node);
+		bool idle = load_seq_cst(&thread->is_idle) != 0;
+
+		census.busy += !idle;
+		if (thread->is_guest)
+			continue;
+		census.total++;
+		census.running += idle || !measure || !is_blocked(thread);
+	}
+	faas__mutex_unlock(&executor->threads_mu);
+	return census;
+}
+
+static struct slot *claim_one_ahead(struct executor *executor, struct thread **ret_thread)
+{
+	struct slot *slot = NULL;
+
+	faas__mutex_lock(&executor->threads_mu);
+	list_each(node, &executor->threads) {
+		struct thread *thread = container_of(node, struct thread, node);
+		uint64_t word = load_acquire(&thread->slots[0].word);
+
+		void *attempt;
+
+		if ((word & 1) == 0 || word != thread->seen_word || !executor->ops->is_ahead(thread))
+			continue;
+		if (!faas__slot_claim(&thread->slots[0], &attempt))
+			continue;
+		*ret_thread = thread;
+		slot = &thread->slots[0];
+		break;
+	}
+	faas__mutex_unlock(&executor->threads_mu);
+	return slot;
+}
+
+/* Gives what threads took ahead to others, where they have been in one attempt for a tick. */
+static void hand_back_batches(struct executor *executor)
+{
+	struct thread *thread;
+	struct slot *slot;
+
+	while ((slot = claim_one_ahead(executor, &thread)) != NULL) {
+		executor->ops->hand_back(thread);
+		faas__slot_let_go(slot);
+	}
+}
+
+static bool may_grow(const struct executor *executor, const struct census *census)
+{
+	int64_t stuck = load_seq_cst(&executor->stuck_threads);
+
+	if (stuck > executor->max_overruns)
+		stuck = executor->max_overruns;
+	if (census->total < executor->base_threads)
+		return true;
+	return census->running < executor->base_threads && census->total < executor->max_threads + stuck;
+}
+
+static void grow(struct executor *executor, const struct census *census, bool waits)
+{
+	struct monitor *monitor = &executor->monitor;
+	bool wanted = exchange_seq_cst(&monitor->wants_thread, 0) != 0;
+
+	monitor->waited_ticks = waits ? monitor->waited_ticks + 1 : 0;
+	if (!waits)
+		return;
+	if (load_seq_cst(&executor->looking) > 0 || load_seq_cst(&executor->parked_count) > 0)
+		faas__executor_wake(executor);
+	else if ((wanted || monitor->waited_ticks > 1) && may_grow(executor, census))
+		faas__thread_start_one(executor);
+}
+
+/* ---- The loop ---------------------------------------------------------------------------------------------------- */
+
+/* Nobody has refreshed the published time for a tick: it is stale, and emitters must read the clock themselves. */
+static void check_published(struct executor *executor, int64_t now)
+{
+	int64_t published = load_relaxed(&executor->published_now);
+
+	if (published != 0 && published < now - TICK_NS)
+		(void)cas_relaxed(&executor->published_now, &published, 0);
+}
+
+static int64_t min_time(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+static int64_t later(int64_t now, int64_t duration)
+{
+	return duration < TIME_NEVER - now ? now + duration : TIME_NEVER;
+}
+
+static bool wants_ticks(struct executor *executor)
+{
+	return load_seq_cst(&executor->run_queue.count) > 0 || load_seq_cst(&executor->published_now) != 0 ||
+	       load_seq_cst(&executor->monitor.wants_thread) != 0;
+}
+
+/* Trims while there is activity, and twice after its end: first to learn what lay unused since, then to free it. */
+static void trim(struct executor *executor, int64_t now, bool is_busy)
+{
+	struct monitor *monitor = &executor->monitor;
+
+	if (monitor->trim_due == 0) {
+		if (is_busy)
+			monitor->trim_due = now + TRIM_NS;
+		return;
+	}
+	if (now < monitor->trim_due)
+		return;
+	executor->ops->trim(executor);
+	monitor->trim_due = is_busy ? now + TRIM_NS : 0;
+}
+
+/* One look at everything. The time of the next one. */
+static int64_t look(struct executor *executor, bool *was_busy)
+{
+	struct monitor *monitor = &executor->monitor;
+	bool waits = load_seq_cst(&executor->run_queue.count) > 0;
+	int64_t now = faas__executor_now(executor), next;
+	struct census census;
+	bool is_busy;
+
+	faas__executor_fire(executor, now);
+	if (load_relaxed(&monitor->is_ticking) != 0)
+		hand_back_batches(executor);
+	census = take_census(executor, load_relaxed(&monitor->is_ticking) != 0);
+	grow(executor, &census, waits);
+	check_published(executor, now);
+	faas__threads_reap(executor);
+	is_busy = census.busy > 0 || waits;
+	trim(executor, now, is_busy || *was_busy);
+
+	next = faas__executor_next_due(executor);
+	if (is_busy || *was_busy)
+		next = min_time(next, later(now, load_seq_cst(&executor->shortest_ns)));
+	if (monitor->trim_due != 0)
+		next = min_time(next, monitor->trim_due);
+	*was_busy = is_busy;
+	store_seq_cst(&monitor->is_ticking, 0);
+	if (wants_ticks(executor)) {
+		store_seq_cst(&monitor->is_ticking, 1);
+		next = min_time(next, now + TICK_NS);
+	}
+	return next;
+}
+
+static void *monitor_main(void *arg)
+{
+	struct executor *executor = arg;
+	struct monitor *monitor = &executor->monitor;
+	bool was_busy = false;
+
+	faas__thread_set_name("faas-monitor");
+	faas__mutex_lock(&monitor->mu);
+	while (!monitor->is_stopping) {
+		int64_t next, now;
+
+		monitor->is_poked = false;
+		store_seq_cst(&monitor->wake_at, TIME_NEVER);
+		faas__mutex_unlock(&monitor->mu);
+		next = look(executor, &was_busy);
+		now = faas__executor_now(executor);
+		faas__mutex_lock(&monitor->mu);
+		if (monitor->is_poked || monitor->is_stopping)
+			continue;
+		store_seq_cst(&monitor->wake_at, next);
+		(void)faas__cond_wait_ns(&monitor->cond, &monitor->mu, next == TIME_NEVER ? TIME_NEVER : next - now);
+	}
+	faas__mutex_unlock(&monitor->mu);
+	return NULL;
+}
+
+void faas__monitor_poke(struct executor *executor)
+{
+	struct monitor *monitor = &executor->monitor;
+
+	if (faas__executor_is_manual(executor))
+		return;
+	faas__mutex_lock(&monitor->mu);
+	if (!monitor->is_poked) {
+		monitor->is_poked = true;
+		faas__cond_signal(&monitor->cond);
+	}
+	faas__mutex_unlock(&monitor->mu);
+}
+
+int faas__monitor_start(struct executor *executor)
+{
+	return faas__thread_start(&executor->monitor.handle, 0, monitor_main, executor);
+}
+
+void faas__monitor_stop(struct executor *executor)
+{
+	struct monitor *monitor = &executor->monitor;
+
+	faas__mutex_lock(&monitor->mu);
+	monitor->is_stopping = true;
+	faas__cond_signal(&monitor->cond);
+	faas__mutex_unlock(&monitor->mu);
+	(void)pthread_join(monitor->handle, NULL);
+}

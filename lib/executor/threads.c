@@ -1,0 +1,481 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Pool threads. One that has run out of work looks around for a moment, then parks; parked longest, it leaves.
+ *
+ * Waking costs the waker 5-7 us, so it is done rarely: not while a thread looks around, and by the thread that found
+ * more than it can do rather than by the emitter. No wake-up is lost:
+ *
+ *     a producer     inserts a turn (count + 1), then reads `looking`, then `parked_count`
+ *     a thread       looking + 1 ... looks in vain ... joins the parked, looking - 1, then reads count once more
+ *
+ * All of these are sequentially consistent. If the producer saw somebody looking, that one has not yet read the count
+ * for the last time and will see the turn; if it saw nobody looking, it sees everybody who parked before. A looker that
+ * finds a turn and was the last looker passes the call on if more turns wait.
+ *
+ * Threads are started by the monitor alone: emitters never pay for it, and a failure is tried again at the next tick.
+ */
+#include "executor/executor.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define LOOKS_PER_CLOCK 16 /* looks at the run queue between two looks at the clock */
+
+int faas__thread_init(struct thread *thread, struct executor *executor, bool is_guest)
+{
+	thread->executor = executor;
+	thread->is_guest = is_guest;
+	list_init(&thread->node);
+	if (faas__mutex_init(&thread->mu) != FAAS_OK)
+		return FAAS_ETHREAD;
+	if (faas__cond_init(&thread->cond) != FAAS_OK) {
+		faas__mutex_deinit(&thread->mu);
+		return FAAS_ETHREAD;
+	}
+	return FAAS_OK;
+}
+
+void faas__thread_deinit(struct thread *thread)
+{
+	faas__cond_deinit(&thread->cond);
+	faas__mutex_deinit(&thread->mu);
+}
+
+/* ---- Parking ----------------------------------------------------------------------------------------------------- */
+
+static void push_parked(struct executor *executor, struct thread *thread)
+{
+	faas__mutex_lock(&executor->idle_mu);
+	thread->is_parked = true;
+	thread->parked_below = executor->parked;
+	executor->parked = thread;
+	add_seq_cst(&executor->parked_count, 1);
+	faas__mutex_unlock(&executor->idle_mu);
+}
+
+/* False: somebody has taken it off already, and will wake it. */
+static bool remove_parked(struct executor *executor, struct thread *thread)
+{
+	struct thread **at = &executor->parked;
+	bool was_parked;
+
+	faas__mutex_lock(&executor->idle_mu);
+	was_parked = thread->is_parked;
+	if (was_parked) {
+		while (*at != thread)
+			at = &(*at)->parked_below;
+		*at = thread->parked_below;
+		thread->is_parked = false;
+		sub_seq_cst(&executor->parked_count, 1);
+	}
+	faas__mutex_unlock(&executor->idle_mu);
+	return was_parked;
+}
+
+static void wake(struct thread *thread)
+{
+	faas__mutex_lock(&thread->mu);
+	thread->is_woken = true;
+	faas__cond_signal(&thread->cond);
+	faas__mutex_unlock(&thread->mu);
+}
+
+static bool wake_one_parked(struct executor *executor)
+{
+	struct thread *thread;
+
+	faas__mutex_lock(&executor->idle_mu);
+	thread = executor->parked;
+	if (thread) {
+		executor->parked = thread->parked_below;
+		thread->is_parked = false;
+		sub_seq_cst(&executor->parked_count, 1);
+	}
+	faas__mutex_unlock(&executor->idle_mu);
+	if (thread)
+		wake(thread);
+	return thread != NULL;
+}
+
+void faas__executor_wake(struct executor *executor)
+{
+	if (faas__executor_is_manual(executor) || load_seq_cst(&executor->looking) > 0)
+		return;
+	if (load_seq_cst(&executor->parked_count) > 0 && wake_one_parked(executor))
+		return;
+	if ((int64_t)load_relaxed(&executor->thread_count) < executor->base_threads) {
+		store_seq_cst(&executor->monitor.wants_thread, 1);
+		faas__monitor_poke(executor);
+		return;
+	}
+	/* Everybody is busy; should they turn out to be blocked, the monitor adds threads. */
+	faas__monitor_tick(executor);
+}
+
+/* Sleeps until woken. False: nobody came for the whole time, and the thread is off the stack. */
+static bool sleep_parked(struct executor *executor, struct thread *thread)
+{
+	bool was_woken;
+
+	faas__mutex_lock(&thread->mu);
+	while (!thread->is_woken && !faas__cond_wait_ns(&thread->cond, &thread->mu, executor->thread_idle_ns))
+		continue;
+	was_woken = thread->is_woken;
+	faas__mutex_unlock(&thread->mu);
+	if (was_woken || !remove_parked(executor, thread))
+		return true;
+	return false;
+}
+
+/* Whoever took a thread off the stack wakes it, perhaps a little later: that call must not hit its next sleep. */
+static void await_wake(struct thread *thread)
+{
+	faas__mutex_lock(&thread->mu);
+	while (!thread->is_woken)
+		faas__cond_wait(&thread->cond, &thread->mu);
+	thread->is_woken = false;
+	faas__mutex_unlock(&thread->mu);
+}
+
+/* ---- Looking for work -------------------------------------------------------------------------------------------- */
+
+static bool is_stopping(struct executor *executor)
+{
+	return load_seq_cst(&executor->is_stopping) != 0;
+}
+
+static void stop_looking(struct executor *executor)
+{
+	if (sub_seq_cst(&executor->looking, 1) == 1 && load_seq_cst(&executor->run_queue.count) > 0)
+		faas__executor_wake(executor);
+}
+
+/* Looks around for up to spin_ns. `looking` is held on return if nothing was found. */
+static struct turn *look_around(struct executor *executor)
+{
+	int64_t until = 0, now;
+	struct turn *turn;
+
+	add_seq_cst(&executor->looking, 1);
+	for (uint32_t looks = 0;; looks++) {
+		turn = faas__turn_next(executor);
+		if (turn) {
+			stop_looking(executor);
+			return turn;
+		}
+		if (is_stopping(executor) || executor->spin_ns == 0)
+			return NULL;
+		cpu_relax();
+		if (looks % LOOKS_PER_CLOCK != 0)
+			continue;
+		now = faas__executor_now(executor);
+		if (until == 0)
+			until = now + executor->spin_ns;
+		if (now >= until)
+			return NULL;
+		if (load_relaxed(&executor->published_now) != 0)
+			store_relaxed(&executor->published_now, now);
+	}
+}
+
+/* The next turn, after as long as it takes. NULL: the thread should leave. */
+static struct turn *await_turn(struct executor *executor, struct thread *thread)
+{
+	for (;;) {
+		struct turn *turn = faas__turn_next(executor);
+		bool came;
+
+		if (turn)
+			return turn;
+		if (is_stopping(executor))
+			return NULL;
+		store_seq_cst(&thread->is_idle, 1);
+		if ((int64_t)load_relaxed(&executor->looking) >= executor->max_looking)
+			add_seq_cst(&executor->looking, 1);
+		else if ((turn = look_around(executor)) != NULL)
+			goto found;
+		/* Nobody keeps the published time fresh while this thread sleeps; others that run will publish again. */
+		store_relaxed(&executor->published_now, 0);
+		push_parked(executor, thread);
+		stop_looking(executor);
+		if ((load_seq_cst(&executor->run_queue.count) > 0 || is_stopping(executor)) &&
+		    remove_parked(executor, thread))
+			goto found;
+		came = sleep_parked(executor, thread);
+		if (came)
+			await_wake(thread);
+		else if (!is_stopping(executor) && load_seq_cst(&executor->run_queue.count) == 0)
+			return NULL;
+found:
+		/* Before the look at wake_at of whoever begins an attempt: the monitor must see either this or a poke. */
+		store_seq_cst(&thread->is_idle, 0);
+		if (turn)
+			return turn;
+	}
+}
+
+/* ---- The life of a thread ---------------------------------------------------------------------------------------- */
+
+/*
+ * Once listed in `left` and unlocked, a stopping executor may be gone at any moment; one that is not stopping lives on
+ * while this thread has not been joined.
+ */
+static void leave(struct executor *executor, struct thread *thread)
+{
+	bool stops, is_last;
+
+	faas__mutex_lock(&executor->threads_mu);
+	list_remove(&thread->node);
+	list_push_back(&executor->left, &thread->node);
+	is_last = sub_seq_cst(&executor->thread_count, 1) == 1 && executor->is_detached;
+	stops = is_stopping(executor);
+	faas__cond_broadcast(&executor->threads_cond);
+	faas__mutex_unlock(&executor->threads_mu);
+	if (is_last)
+		executor->ops->last_left(executor);
+	else if (!stops && load_seq_cst(&executor->run_queue.count) > 0)
+		/* A turn that became ready since this thread last looked found it neither parked nor gone. */
+		faas__executor_wake(executor);
+}
+
+static void *thread_main(void *arg)
+{
+	struct thread *thread = arg;
+	struct executor *executor = thread->executor;
+	struct turn *turn;
+
+	faas__thread_set_name(executor->thread_name);
+	executor->ops->thread_begin(thread);
+	while ((turn = await_turn(executor, thread)) != NULL)
+		(void)turn->ops->take(turn, thread);
+	executor->ops->thread_end(thread);
+	leave(executor, thread);
+	return NULL;
+}
+
+static void raise_peak(struct executor *executor, uint32_t count)
+{
+	if (count > load_relaxed(&executor->threads_peak))
+		store_relaxed(&executor->threads_peak, count);
+}
+
+void faas__thread_start_one(struct executor *executor)
+{
+	struct thread *thread = executor->ops->thread_new(executor);
+	int error = FAAS_ETHREAD;
+
+	if (!thread) {
+		add_relaxed(&executor->thread_failures, 1);
+		return;
+	}
+	/* Under the lock, so that the thread is listed before it can leave. */
+	faas__mutex_lock(&executor->threads_mu);
+	if (!is_stopping(executor))
+		error = faas__thread_start(&thread->handle, executor->stack_bytes, thread_main, thread);
+	if (error == FAAS_OK) {
+		list_push_back(&executor->threads, &thread->node);
+		raise_peak(executor, add_relaxed(&executor->thread_count, 1) + 1);
+		add_relaxed(&executor->threads_started, 1);
+	}
+	faas__mutex_unlock(&executor->threads_mu);
+	if (error == FAAS_OK)
+		return;
+	add_relaxed(&executor->thread_failures, 1);
+	executor->ops->thread_free(thread);
+}
+
+void faas__threads_reap(struct executor *executor)
+{
+	for (;;) {
+		struct list *node;
+		struct thread *thread;
+
+		faas__mutex_lock(&executor->threads_mu);
+		node = list_pop_front(&executor->left);
+		faas__mutex_unlock(&executor->threads_mu);
+		if (!node)
+			return;
+		thread = container_of(node, struct thread, node);
+		if (pthread_equal(thread->handle, pthread_self()))
+			(void)pthread_detach(thread->handle);
+		else
+			(void)pthread_join(thread->handle, NULL);
+		executor->ops->thread_free(thread);
+	}
+}
+
+void faas__executor_add_guest(struct executor *executor, struct thread *thread)
+{
+	faas__mutex_lock(&executor->threads_mu);
+	list_push_back(&executor->threads, &thread->node);
+	faas__mutex_unlock(&executor->threads_mu);
+}
+
+void faas__executor_remove_guest(struct executor *executor, struct thread *thread)
+{
+	faas__mutex_lock(&executor->threads_mu);
+	list_remove(&thread->node);
+	faas__mutex_unlock(&executor->threads_mu);
+}
+
+bool faas__executor_step(struct executor *executor, struct thread *thread)
+{
+	struct turn *turn;
+
+	while ((turn = faas__turn_next(executor)) != NULL)
+		if (turn->ops->take(turn, thread))
+			return true;
+	return false;
+}
+
+void faas__thread_wait_begin(struct thread *thread)
+{
+	if (thread->is_guest)
+		return;
+	store_seq_cst(&thread->is_waiting, 1);
+	if (load_seq_cst(&thread->executor->run_queue.count) > 0)
+		faas__monitor_tick(thread->executor);
+}
+
+void faas__thread_wait_end(struct thread *thread)
+{
+	if (!thread->is_guest)
+		store_release(&thread->is_waiting, 0);
+}
+
+void faas__thread_stuck_begin(struct thread *thread)
+{
+	if (thread->is_guest || add_acq_rel(&thread->stuck, 1) != 0)
+		return;
+	add_seq_cst(&thread->executor->stuck_threads, 1);
+	if (load_seq_cst(&thread->executor->run_queue.count) > 0)
+		faas__monitor_tick(thread->executor);
+}
+
+void faas__thread_stuck_end(struct thread *thread)
+{
+	if (!thread->is_guest && sub_acq_rel(&thread->stuck, 1) == 1)
+		sub_seq_cst(&thread->executor->stuck_threads, 1);
+}
+
+int64_t faas__executor_recent(struct executor *executor)
+{
+	int64_t recent = load_relaxed(&executor->published_now);
+
+	return recent != 0 ? recent : faas__executor_now(executor);
+}
+
+/* ---- Beginning and end ------------------------------------------------------------------------------------------- */
+
+int faas__executor_init(struct executor *executor, const struct executor_config *config)
+{
+	struct mutex *mutexes[] = {&executor->run_queue.mu, &executor->idle_mu, &executor->threads_mu,
+	                           &executor->timers_mu, &executor->monitor.mu};
+	const size_t count = sizeof(mutexes) / sizeof(mutexes[0]);
+	size_t made = 0;
+
+	memset(executor, 0, sizeof(*executor));
+	executor->ops = config->ops;
+	executor->allocator = config->allocator;
+	executor->clock = config->clock;
+	executor->base_threads = config->threads;
+	executor->max_threads = config->max_threads;
+	executor->max_overruns = config->max_overruns;
+	executor->max_looking = config->threads > 1 ? config->threads / 2 : 1;
+	executor->spin_ns = (int64_t)config->spin_us * 1000;
+	executor->thread_idle_ns = config->thread_idle_ns;
+	executor->stack_bytes = config->stack_bytes;
+	strncpy(executor->thread_name, config->thread_name, sizeof(executor->thread_name) - 1);
+	executor->run_queue.draw.state = config->draw_seed;
+	list_init(&executor->threads);
+	list_init(&executor->left);
+	store_relaxed(&executor->shortest_ns, TIME_NEVER);
+	store_relaxed(&executor->monitor.wake_at, TIME_NEVER);
+	while (made < count && faas__mutex_init(mutexes[made]) == FAAS_OK)
+		made++;
+	if (made < count)
+		goto fail_mutex;
+	if (faas__cond_init(&executor->threads_cond) != FAAS_OK)
+		goto fail_mutex;
+	if (faas__cond_init(&executor->monitor.cond) != FAAS_OK)
+		goto fail_cond;
+	if (!faas__executor_is_manual(executor) && faas__monitor_start(executor) != FAAS_OK)
+		goto fail_monitor;
+	return FAAS_OK;
+fail_monitor:
+	faas__cond_deinit(&executor->monitor.cond);
+fail_cond:
+	faas__cond_deinit(&executor->threads_cond);
+fail_mutex:
+	while (made > 0)
+		faas__mutex_deinit(mutexes[--made]);
+	return FAAS_ETHREAD;
+}
+
+void faas__executor_stop(struct executor *executor)
+{
+	/* Under the lock: no thread is started after this. */
+	faas__mutex_lock(&executor->threads_mu);
+	store_seq_cst(&executor->is_stopping, 1);
+	faas__mutex_unlock(&executor->threads_mu);
+	while (wake_one_parked(executor))
+		continue;
+}
+
+/* Whether a thread runs user code, which may take for ever. */
+static bool is_occupied(const struct thread *thread)
+{
+	return faas__slot_is_running(&thread->slots[0]);
+}
+
+int faas__executor_join(struct executor *executor)
+{
+	int occupied, present;
+
+	faas__mutex_lock(&executor->threads_mu);
+	for (;;) {
+		occupied = 0;
+		present = 0;
+		list_each(node, &executor->threads) {
+			present++;
+			occupied += is_occupied(container_of(node, struct thread, node));
+		}
+		if (present == occupied)
+			break;
+		/* The others are between two turns; they leave without being asked again. */
+		(void)faas__cond_wait_ns(&executor->threads_cond, &executor->threads_mu, TICK_NS);
+	}
+	faas__mutex_unlock(&executor->threads_mu);
+	faas__threads_reap(executor);
+	return occupied;
+}
+
+bool faas__executor_detach(struct executor *executor)
+{
+	bool is_occupied_still;
+
+	faas__mutex_lock(&executor->threads_mu);
+	is_occupied_still = load_relaxed(&executor->thread_count) > 0;
+	executor->is_detached = is_occupied_still;
+	faas__mutex_unlock(&executor->threads_mu);
+	return is_occupied_still;
+}
+
+void faas__executor_quiesce(struct executor *executor)
+{
+	if (!faas__executor_is_manual(executor))
+		faas__monitor_stop(executor);
+}
+
+void faas__executor_deinit(struct executor *executor)
+{
+	assert(list_empty(&executor->threads));
+	faas__threads_reap(executor);
+	faas__cond_deinit(&executor->monitor.cond);
+	faas__cond_deinit(&executor->threads_cond);
+	faas__mutex_deinit(&executor->monitor.mu);
+	faas__mutex_deinit(&executor->timers_mu);
+	faas__mutex_deinit(&executor->threads_mu);
+	faas__mutex_deinit(&executor->idle_mu);
+	faas__mutex_deinit(&executor->run_queue.mu);
+}

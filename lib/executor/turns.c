@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The run queue: whose turn it is.
+ *
+ * Turns are ordered by the thread time they have used, divided by their weight; the one that has used least comes
+ * first. One that was idle starts from the virtual time of the turn taken last, so that rest earns no credit, and one
+ * that floods its queue only ever competes against itself: a newcomer with little use stands before it at once.
+ *
+ * Deficit round robin does the same with lists, but a turn that used three seconds would be passed over thirty
+ * thousand times before it had paid its debt; here that is one comparison.
+ *
+ * Source: Goyal, Vin, Cheng, "Start-time fair queuing", SIGCOMM 1996.
+ *
+ * The state word's compare-and-swap decides who inserts a turn, so it is in the heap at most once. Order between work
+ * and state: a producer publishes its work by a sequentially consistent operation and then looks at the state; a taker
+ * writes IDLE (sequentially consistent) and then looks for work. One of the two sees the other.
+ */
+#include "executor/executor.h"
+
+void faas__turn_init(struct turn *turn, const struct turn_ops *ops, uint32_t weight)
+{
+	turn->node.prev = NULL;
+	turn->ops = ops;
+	store_relaxed(&turn->state, TURN_IDLE);
+	store_relaxed(&turn->weight, weight);
+	store_relaxed(&turn->used, 0);
+}
+
+static void insert(struct run_queue *queue, struct turn *turn)
+{
+	faas__mutex_lock(&queue->mu);
+	turn->node.key = load_relaxed(&turn->used);
+	if (turn->node.key < queue->virtual_now) {
+		turn->node.key = queue->virtual_now;
+		store_relaxed(&turn->used, queue->virtual_now);
+	}
+	turn->node.second = queue->draw.state != 0 ? faas__random_next(&queue->draw) : queue->arrivals++;
+	faas__heap_insert(&queue->heap, &turn->node);
+	/* Before the look at who is looking or parked, in faas__executor_wake. */
+	add_seq_cst(&queue->count, 1);
+	faas__mutex_unlock(&queue->mu);
+}
+
+static void make_ready(struct executor *executor, struct turn *turn, uint32_t from)
+{
+	if (!cas_seq_cst(&turn->state, &from, TURN_READY))
+		return;
+	insert(&executor->run_queue, turn);
+	faas__executor_wake(executor);
+}
+
+void faas__turn_kick(struct executor *executor, struct turn *turn)
+{
+	if (load_seq_cst(&turn->state) == TURN_IDLE)
+		make_ready(executor, turn, TURN_IDLE);
+}
+
+void faas__turn_unblock(struct executor *executor, struct turn *turn)
+{
+	if (load_seq_cst(&turn->state) == TURN_BLOCKED)
+		make_ready(executor, turn, TURN_BLOCKED);
+}
+
+void faas__turn_again(struct executor *executor, struct turn *turn, bool wake)
+{
+	insert(&executor->run_queue, turn);
+	if (wake)
+		faas__executor_wake(executor);
+	else if (!faas__executor_is_manual(executor))
+		faas__monitor_tick(executor);
+}
+
+void faas__turn_charge(struct turn *turn, int64_t ns)
+{
+	add_relaxed(&turn->used, ns * 100 / (int64_t)load_relaxed(&turn->weight));
+}
+
+struct turn *faas__turn_next(struct executor *executor)
+{
+	struct run_queue *queue = &executor->run_queue;
+	struct heap_node *first;
+
+	if (load_seq_cst(&queue->count) == 0)
+		return NULL;
+	faas__mutex_lock(&queue->mu);
+	first = faas__heap_first(&queue->heap);
+	if (first) {
+		faas__heap_remove(&queue->heap, first);
+		sub_seq_cst(&queue->count, 1);
+		if (first->key > queue->virtual_now)
+			queue->virtual_now = first->key;
+	}
+	faas__mutex_unlock(&queue->mu);
+	return first ? container_of(first, struct turn, node) : NULL;
+}
