@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Counts that add up at every moment, without a shared line touched per event.
+ *
+ * A thread counts what it does with a batch in a tally of its own, which hangs in the function's list while the batch
+ * runs and is folded into the function's counts, under the function's lock, when it is over. A snapshot, under the same
+ * lock, adds the counts and the tallies. It reads sinks before sources: ends, then starts, then `accepted`; each event
+ * passes these the other way round, so that what is derived from differences,
+ *
+ *     running = started - started_ends
+ *     queued  = accepted - started - unstarted_ends
+ *
+ * is never negative, though emitters and running threads go on meanwhile.
+ */
+#include <assert.h>
+#include <string.h>
+
+#include "base/config.h"
+#include "dispatch/function.h"
+#include "dispatch/runner.h"
+#include "dispatch/runtime.h"
+
+/* What finished functions counted. */
+struct past {
+	struct counts counts;
+	uint64_t accepted;
+	struct histogram queue_histogram, run_histogram;
+};
+
+static uint64_t sum_ends(const uint64_t ends[END_COUNT])
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < END_COUNT; i++)
+		sum += ends[i];
+	return sum;
+}
+
+/* ---- Counting ---------------------------------------------------------------------------------------------------- */
+
+void faas__count_end(faas_function *function, bool was_started, enum end end)
+{
+	if (was_started)
+		function->counts.started_ends[end]++;
+	else
+		function->counts.unstarted_ends[end]++;
+}
+
+static struct histogram *histogram_of(faas_function *function, struct histogram **at)
+{
+	/* At first use. Refused memory costs these samples their place in the percentiles; sums and maxima stay exact. */
+	if (!*at)
+		*at = faas__alloc_zero(&function->runtime->allocator, sizeof(**at));
+	return *at;
+}
+
+static uint64_t billed_ms(int64_t run_ns)
+{
+	return run_ns > 0 ? ((uint64_t)run_ns + NS_PER_MS - 1) / NS_PER_MS : 0;
+}
+
+void faas__count_run(faas_function *function, int64_t queued_ns, int64_t run_ns)
+{
+	struct histogram *queue = histogram_of(function, &function->queue_histogram);
+	struct histogram *run = histogram_of(function, &function->run_histogram);
+
+	if (queue)
+		queue->counts[faas__histogram_bucket(queued_ns)]++;
+	if (run)
+		run->counts[faas__histogram_bucket(run_ns)]++;
+	faas__duration_add(&function->counts.queue_time, queued_ns);
+	faas__duration_add(&function->counts.run_time, run_ns);
+	function->counts.requests++;
+	function->counts.billed_ms += billed_ms(run_ns);
+}
+
+void faas__count_rejected(faas_function *function, int code)
+{
+	struct counts *counts = &function->counts;
+
+	faas__mutex_lock(&function->mu);
+	if (code == FAAS_EFULL)
+		counts->rejected_full++;
+	else if (code == FAAS_ERUNTIMEFULL)
+		counts->rejected_runtime_full++;
+	else if (code == FAAS_ECLOSED || code == FAAS_ENOTFOUND)
+		counts->rejected_closed++;
+	else
+		counts->rejected_other++;
+	faas__mutex_unlock(&function->mu);
+}
+
+void faas__tally_fold(faas_function *function, struct tally *tally)
+{
+	struct counts *counts = &function->counts;
+	uint32_t samples = load_relaxed(&tally->samples);
+
+	for (uint32_t i = 0; i < samples; i++)
+		faas__count_run(function, tally->queue_ns[i], tally->run_ns[i]);
+	for (size_t i = 0; i < END_COUNT; i++) {
+		counts->started_ends[i] += load_relaxed(&tally->ended[i]);
+		store_relaxed(&tally->ended[i], 0);
+	}
+	counts->started += load_relaxed(&tally->started);
+	store_relaxed(&tally->started, 0);
+	store_relaxed(&tally->samples, 0);
+	list_remove(&tally->node);
+}
+
+/* ---- Snapshots --------------------------------------------------------------------------------------------------- */
+
+/* A function's counts with those of batches that run, and the part of its histograms that those add. */
+struct snapshot {
+	struct counts counts;
+	uint64_t accepted;
+	struct histogram queue_histogram, run_histogram;
+};
+
+static void add_histogram(struct histogram *to, const struct histogram *from)
+{
+	for (size_t i = 0; from && i < HISTOGRAM_BUCKETS; i++)
+		to->counts[i] += from->counts[i];
+}
+
+static void add_tally(struct snapshot *snapshot, const struct tally *tally)
+{
+	uint32_t samples;
+
+	for (size_t i = 0; i < END_COUNT; i++)
+		snapshot->counts.started_ends[i] += load_acquire(&tally->ended[i]);
+	samples = load_acquire(&tally->samples);
+	for (uint32_t i = 0; i < samples; i++) {
+		int64_t queue_ns = tally->queue_ns[i], run_ns = tally->run_ns[i];
+
+		snapshot->queue_histogram.counts[faas__histogram_bucket(queue_ns)]++;
+		snapshot->run_histogram.counts[faas__histogram_bucket(run_ns)]++;
+		faas__duration_add(&snapshot->counts.queue_time, queue_ns);
+		faas__duration_add(&snapshot->counts.run_time, run_ns);
+		snapshot->counts.requests++;
+		snapshot->counts.billed_ms += billed_ms(run_ns);
+	}
+	snapshot->counts.started += load_acquire(&tally->started);
+}
+
+static void take_snapshot(const faas_function *function, struct snapshot *snapshot) holds_lock(function->mu)
+{
+	snapshot->counts = function->counts;
+	memset(&snapshot->queue_histogram, 0, sizeof(snapshot->queue_histogram));
+	memset(&snapshot->run_histogram, 0, sizeof(snapshot->run_histogram));
+	add_histogram(&snapshot->queue_histogram, function->queue_histogram);
+	add_histogram(&snapshot->run_histogram, function->run_histogram);
+	list_each(node, &function->tallies)
+		add_tally(snapshot, container_of(node, const struct tally, node));
+	snapshot->accepted = load_acquire(&function->accepted);
+}
+
+static void add_counts(struct counts *to, const struct counts *from)
+{
+	to->started += from->started;
+	for (size_t i = 0; i < END_COUNT; i++) {
+		to->started_ends[i] += from->started_ends[i];
+		to->unstarted_ends[i] += from->unstarted_ends[i];
+	}
+	to->rejected_full += from->rejected_full;
+	to->rejected_runtime_full += from->rejected_runtime_full;
+	to->rejected_closed += from->rejected_closed;
+	to->rejected_other += from->rejected_other;
+	to->overruns += from->overruns;
+	to->overrunning += from->overrunning;
+	to->cold_starts += from->cold_starts;
+	to->warm_starts += from->warm_starts;
+	to->provisioned_starts += from->provisioned_starts;
+	to->init_failures += from->init_failures;
+	to->init_ns += from->init_ns;
+	for (size_t i = 0; i < RETIRED_COUNT; i++)
+		to->retired[i] += from->retired[i];
+	to->workers_peak += from->workers_peak;
+	to->requests += from->requests;
+	to->billed_ms += from->billed_ms;
+	faas__duration_merge(&to->queue_time, &from->queue_time);
+	faas__duration_merge(&to->run_time, &from->run_time);
+}
+
+static void fill_ends(struct faas_function_stats *stats, const struct counts *counts)
+{
+	uint64_t ends[END_COUNT];
+
+	for (size_t i = 0; i < END_COUNT; i++)
+		ends[i] = counts->started_ends[i] + counts->unstarted_ends[i];
+	stats->succeeded = ends[END_SUCCEEDED];
+	stats->failed = ends[END_FAILED];
+	stats->timed_out = ends[END_TIMED_OUT];
+	stats->expired = ends[END_EXPIRED];
+	stats->cancelled = ends[END_CANCELLED];
+	stats->dropped = ends[END_DROPPED];
+}
+
+static void fill_stats(struct faas_function_stats *stats, const struct snapshot *snapshot)
+{
+	const struct counts *counts = &snapshot->counts;
+
+	stats->accepted = snapshot->accepted;
+	stats->rejected_full = counts->rejected_full;
+	stats->rejected_runtime_full = counts->rejected_runtime_full;
+	stats->rejected_closed = counts->rejected_closed;
+	stats->rejected_other = counts->rejected_other;
+	stats->rejected = counts->rejected_full + counts->rejected_runtime_full + counts->rejected_closed +
+	                  counts->rejected_other;
+	stats->offered = stats->accepted + stats->rejected;
+	fill_ends(stats, counts);
+	stats->running = counts->started - sum_ends(counts->started_ends);
+	stats->queued = snapshot->accepted - counts->started - sum_ends(counts->unstarted_ends);
+	stats->overrunning = counts->overrunning;
+	stats->overruns = counts->overruns;
+	stats->workers_peak = counts->workers_peak;
+	stats->cold_starts = counts->cold_starts;
+	stats->warm_starts = counts->warm_starts;
+	stats->provisioned_starts = counts->provisioned_starts;
+	stats->init_failures = counts->init_failures;
+	stats->init_ns = counts->init_ns;
+	stats->retired_idle = counts->retired[RETIRED_IDLE];
+	stats->retired_overrun = counts->retired[RETIRED_OVERRUN];
+	stats->retired_unregistered = counts->retired[RETIRED_UNREGISTERED];
+	stats->retired_closed = counts->retired[RETIRED_CLOSED];
+	stats->requests = counts->requests;
+	stats->billed_ms = counts->billed_ms;
+	faas__latency_summary(&snapshot->queue_histogram, &counts->queue_time, &stats->queue_time);
+	faas__latency_summary(&snapshot->run_histogram, &counts->run_time, &stats->run_time);
+}
+
+int faas_function_stats(const faas_function *given, struct faas_function_stats *ret_stats)
+{
+	/* The lock is no part of what callers see as the function's value. */
+	faas_function *function = (faas_function *)(uintptr_t)given;
+	struct faas_function_stats stats = {0};
+	struct snapshot snapshot;
+
+	if (!function || !ret_stats)
+		return FAAS_EINVAL;
+	if (faas__runtime_is_forked(function->runtime))
+		return FAAS_EFORKED;
+	faas__mutex_lock(&function->mu);
+	take_snapshot(function, &snapshot);
+	stats.starting = function->starting;
+	stats.busy = function->busy;
+	stats.warm = function->warm_count;
+	stats.queued_bytes = LOAD_BYTES(load_relaxed(&function->load));
+	faas__mutex_unlock(&function->mu);
+	fill_stats(&stats, &snapshot);
+	return faas__stats_write(ret_stats, &stats, sizeof(stats));
+}
+
+/* ---- Totals ------------------------------------------------------------------------------------------------------ */
+
+int faas__past_init(faas_runtime *runtime)
+{
+	runtime->past = faas__alloc_zero(&runtime->allocator, sizeof(*runtime->past));
+	return runtime->past ? FAAS_OK : FAAS_ENOMEM;
+}
+
+void faas__past_deinit(faas_runtime *runtime)
+{
+	faas__free(&runtime->allocator, runtime->past, sizeof(*runtime->past));
+}
+
+void faas__past_add(faas_function *function)
+{
+	struct past *past = function->runtime->past;
+	struct snapshot snapshot;
+
+	faas__mutex_lock(&function->mu);
+	take_snapshot(function, &snapshot);
+	faas__mutex_unlock(&function->mu);
+	add_counts(&past->counts, &snapshot.counts);
+	past->accepted += snapshot.accepted;
+	add_histogram(&past->queue_histogram, &snapshot.queue_histogram);
+	add_histogram(&past->run_histogram, &snapshot.run_histogram);
+}
+
+/* Everything that has a sum, under functions_mu. */
+static void sum_functions(faas_runtime *runtime, struct snapshot *sum, struct faas_runtime_stats *stats)
+	holds_lock(runtime->functions_mu)
+{
+	sum->counts = runtime->past->counts;
+	sum->accepted = runtime->past->accepted;
+	sum->queue_histogram = runtime->past->queue_histogram;
+	sum->run_histogram = runtime->past->run_histogram;
+	list_each(node, &runtime->function_list) {
+		faas_function *function = container_of(node, faas_function, node);
+		struct snapshot one;
+
+		faas__mutex_lock(&function->mu);
+		take_snapshot(function, &one);
+		stats->total.starting += function->starting;
+		stats->total.busy += function->busy;
+		stats->total.warm += function->warm_count;
+		stats->total.queued_bytes += LOAD_BYTES(load_relaxed(&function->load));
+		faas__mutex_unlock(&function->mu);
+		add_counts(&sum->counts, &one.counts);
+		sum->accepted += one.accepted;
+		add_histogram(&sum->queue_histogram, &one.queue_histogram);
+		add_histogram(&sum->run_histogram, &one.run_histogram);
+	}
+	stats->functions = runtime->function_count;
+}
+
+static void add_lane(struct faas_runtime_stats *stats, const struct lane *lane)
+{
+	stats->emitted += load_relaxed(&lane->emitted);
+	stats->unmatched += load_relaxed(&lane->unmatched);
+}
+
+static void fill_lanes_and_threads(faas_runtime *runtime, struct faas_runtime_stats *stats)
+{
+	struct executor *executor = &runtime->executor;
+	struct lanes *lanes = &runtime->lanes;
+
+	if (lanes->max_events != FAAS_UNLIMITED)
+		stats->queued_events = (uint64_t)(lanes->max_events - load_relaxed(&lanes->free_events));
+	if (lanes->max_bytes != FAAS_UNLIMITED)
+		stats->queued_bytes = (uint64_t)(lanes->max_bytes - load_relaxed(&lanes->free_bytes));
+	for (uint32_t i = 0; i < lanes->stripe_count; i++)
+		add_lane(stats, &lanes->stripes[i]);
+	faas__mutex_lock(&runtime->runners_mu);
+	stats->emitted += runtime->past_emitted;
+	stats->unmatched += runtime->past_unmatched;
+	faas__mutex_unlock(&runtime->runners_mu);
+	faas__mutex_lock(&executor->threads_mu);
+	list_each(node, &executor->threads) {
+		const struct thread *thread = container_of(node, const struct thread, node);
+
+		add_lane(stats, &((const struct runner *)(const void *)thread)->lane);
+		stats->threads_idle += !thread->is_guest && load_relaxed(&thread->is_idle) != 0;
+	}
+	faas__mutex_unlock(&executor->threads_mu);
+	stats->threads = load_relaxed(&executor->thread_count);
+	stats->threads_peak = load_relaxed(&executor->threads_peak);
+	stats->threads_started = load_relaxed(&executor->threads_started);
+	stats->thread_failures = load_relaxed(&executor->thread_failures);
+}
+
+int faas_runtime_stats(faas_runtime *runtime, struct faas_runtime_stats *ret_stats)
+{
+	struct faas_runtime_stats stats = {0};
+	struct snapshot sum;
+
+	if (!runtime || !ret_stats)
+		return FAAS_EINVAL;
+	if (faas__runtime_is_forked(runtime))
+		return FAAS_EFORKED;
+	faas__mutex_lock(&runtime->functions_mu);
+	sum_functions(runtime, &sum, &stats);
+	faas__mutex_unlock(&runtime->functions_mu);
+	fill_stats(&stats.total, &sum);
+	faas__mutex_lock(&runtime->routes.mu);
+	stats.bindings = runtime->routes.count;
+	faas__mutex_unlock(&runtime->routes.mu);
+	fill_lanes_and_threads(runtime, &stats);
+	return faas__stats_write(ret_stats, &stats, sizeof(stats));
+}
+
+/* ---- At rest? ---------------------------------------------------------------------------------------------------- */
+
+bool faas__function_is_settled(faas_function *function)
+{
+	uint64_t ended;
+
+	faas__mutex_lock(&function->mu);
+	ended = sum_ends(function->counts.started_ends) + sum_ends(function->counts.unstarted_ends);
+	list_each(node, &function->tallies) {
+		struct tally *tally = container_of(node, struct tally, node);
+
+		for (size_t i = 0; i < END_COUNT; i++)
+			ended += load_acquire(&tally->ended[i]);
+	}
+	faas__mutex_unlock(&function->mu);
+	return load_acquire(&function->accepted) == ended;
+}
+
+/* One pass: the sum of what was accepted if all of it is settled, else UINT64_MAX. */
+static uint64_t settled_pass(faas_runtime *runtime) holds_lock(runtime->functions_mu)
+{
+	uint64_t accepted = 0;
+
+	list_each(node, &runtime->function_list) {
+		faas_function *function = container_of(node, faas_function, node);
+
+		if (!faas__function_is_settled(function))
+			return UINT64_MAX;
+		accepted += load_acquire(&function->accepted);
+	}
+	return accepted;
+}
+
+/*
+ * Functions are looked at one after the other, and what ran at one when the pass began may have emitted to another that
+ * was already passed. If a second pass finds the same sum, nothing was accepted in between.
+ */
+bool faas__runtime_is_settled(faas_runtime *runtime)
+{
+	uint64_t first, second = 0;
+
+	faas__mutex_lock(&runtime->functions_mu);
+	first = settled_pass(runtime);
+	if (first != UINT64_MAX)
+		second = settled_pass(runtime);
+	faas__mutex_unlock(&runtime->functions_mu);
+	return first != UINT64_MAX && first == second;
+}
+
+/* ---- Checking ---------------------------------------------------------------------------------------------------- */
+
+void faas__function_check(faas_function *function)
+{
+	uint64_t linked = 0;
+
+	list_each(node, &function->backlog)
+		linked++;
+	assert(linked <= LOAD_EVENTS(load_relaxed(&function->load)) || load_relaxed(&function->is_closed));
+	assert(function->active >= 0 && function->active <= function->max_concurrency);
+	assert((int64_t)function->busy <= function->active);
+	(void)linked;
+}

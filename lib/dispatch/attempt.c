@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One attempt: claim the invocation, start a worker if it is a cold start, call the handler under its deadline, settle.
+ *
+ * Order at the end: the handler returns, the clock is read, the slot ends (which waits for whoever claimed it), and only
+ * then the end is decided: whoever moves the invocation's state has it. If that was somebody else, the attempt overran:
+ * the thread waits until it has been let go (invocation.h), and the worker is not used again.
+ */
+#include "dispatch/runner.h"
+#include "dispatch/runtime.h"
+
+faas_context *faas__attempt_begin(struct runner *runner, faas_function *function, faas_invocation *invocation,
+                                  int64_t now)
+{
+	faas_context *context = &runner->contexts[runner->depth];
+
+	context->function = function;
+	context->invocation = invocation;
+	/* The stamp comes from a time that threads publish, and may be a little ahead of this thread's. */
+	context->queued_ns = invocation && now > invocation->event->stamp_ns ? now - invocation->event->stamp_ns : 0;
+	context->init_ns = 0;
+	context->is_cold = false;
+	context->is_init = false;
+	context->answer = NULL;
+	context->message = NULL;
+	store_relaxed(&context->is_abandoned, 0);
+	store_relaxed(&context->is_given_up, 0);
+	return context;
+}
+
+void faas__attempt_end(faas_context *context)
+{
+	faas_runtime *runtime = context->runner->runtime;
+
+	if (context->arena.chunks)
+		faas__arena_reset(&context->arena, &runtime->allocator);
+	faas__answer_free(runtime, context->answer);
+	faas__message_free(runtime, context->message);
+}
+
+/* User code of an attempt, under its deadline. */
+static int enter(faas_context *context, int64_t deadline_ns, int64_t *now)
+{
+	struct runner *runner = context->runner;
+	struct slot *slot = &runner->thread.slots[runner->depth];
+	struct frame frame = {.runtime = runner->runtime, .runner = runner, .function = context->function,
+	                      .context = context, .kind = FRAME_HANDLER};
+	int rc;
+
+	faas__slot_begin(slot, context, context->deadline);
+	faas__monitor_before(&runner->runtime->executor, faas__time_after(*now, deadline_ns));
+	runner->depth++;
+	faas__frame_push(&frame);
+	if (context->is_init)
+		rc = context->function->init(context, &context->worker->state);
+	else
+		rc = context->function->handler(context, context->invocation->event);
+	faas__frame_pop(&frame);
+	runner->depth--;
+	*now = faas__runtime_now(runner->runtime);
+	faas__slot_end(slot);
+	return rc;
+}
+
+/* Whether the invocation's attempt was given up meanwhile; then its end belongs to whoever did. */
+static bool is_given_up(const faas_context *context)
+{
+	return load_acquire(&context->is_given_up) != 0;
+}
+
+/*
+ * The thread is back from an attempt that was given up. After this nobody else knows the attempt any more.
+ */
+static void return_from_overrun(faas_context *context)
+{
+	faas_function *function = context->function;
+
+	while (load_acquire(&context->is_abandoned) == 0)
+		faas__thread_yield();
+	faas__thread_stuck_end(&context->runner->thread);
+	faas__mutex_lock(&function->mu);
+	function->counts.overrunning--;
+	faas__mutex_unlock(&function->mu);
+}
+
+/*
+ * Makes the worker's state. On START_FAILED and START_OVERRAN the worker's slot is still held; the invocation, if any,
+ * is settled.
+ */
+enum started faas__attempt_start_worker(faas_context *context, int64_t *now, struct tally *tally)
+{
+	faas_function *function = context->function;
+	int64_t began = *now;
+	bool late, ok;
+	int rc = 0;
+
+	context->is_cold = true;
+	if (function->init) {
+		context->is_init = true;
+		context->started = began;
+		context->deadline = faas__time_after(began, function->init_deadline_ns);
+		rc = enter(context, function->init_deadline_ns, now);
+	}
+	late = context->is_init && *now > context->deadline;
+	ok = rc == 0 && !late;
+	faas__mutex_lock(&function->mu);
+	faas__worker_init_ended(function, ok, *now, *now - began);
+	function->starting--;
+	function->busy++;
+	faas__mutex_unlock(&function->mu);
+	context->init_ns = *now - began;
+	if (is_given_up(context) || !ok) {
+		bool was_abandoned = context->invocation
+		                             ? !faas__settle_attempt(context, END_FAILED, FAAS_EINIT, rc, *now, tally)
+		                             : is_given_up(context);
+
+		if (was_abandoned)
+			return_from_overrun(context);
+		faas__attempt_end(context);
+		return rc == 0 ? START_OVERRAN : START_FAILED;
+	}
+	context->is_init = false;
+	return STARTED;
+}
+
+static int64_t attempt_deadline(const faas_context *context, int64_t now)
+{
+	int64_t deadline = faas__time_after(now, context->function->deadline_ns);
+
+	if (faas__has_result(context->invocation) && faas__result_of(context->invocation)->deadline < deadline)
+		deadline = faas__result_of(context->invocation)->deadline;
+	return deadline;
+}
+
+/* Calls the handler and settles. False: the attempt overran, and its worker must go. */
+bool faas__attempt_run(faas_context *context, int64_t *now, struct tally *tally)
+{
+	enum end end;
+	bool in_time;
+	int rc, code;
+
+	context->started = *now;
+	context->deadline = attempt_deadline(context, *now);
+	context->invocation->attempts++;
+	rc = enter(context, context->function->deadline_ns, now);
+	in_time = *now <= context->deadline;
+	end = !in_time ? END_TIMED_OUT : rc == 0 ? END_SUCCEEDED : END_FAILED;
+	code = !in_time ? FAAS_ETIMEDOUT : rc == 0 ? FAAS_OK : FAAS_EFAILED;
+	if (!faas__settle_attempt(context, end, code, end == END_FAILED ? rc : 0, *now, tally)) {
+		return_from_overrun(context);
+		in_time = false;
+	}
+	faas__attempt_end(context);
+	return in_time;
+}
+
+bool faas__attempt_claim_locked(faas_context *context, struct tally *tally)
+{
+	faas_invocation *invocation = context->invocation;
+
+	/* Before the state, which is what lets others look at it. Counted before it can end. */
+	bump_release(&tally->started, 1);
+	invocation->attempt = context;
+	if (faas__invocation_move(invocation, PHASE_QUEUED, PHASE_RUNNING))
+		return true;
+	store_relaxed(&tally->started, load_relaxed(&tally->started) - 1);
+	return false;
+}
+
+/* Makes a queued invocation this thread's. False: it was cancelled or claimed, or its caller's time has passed. */
+bool faas__attempt_claim(faas_context *context, int64_t now, struct tally *tally)
+{
+	faas_invocation *invocation = context->invocation;
+
+	if (!faas__has_result(invocation)) {
+		/* Nobody else has a reference. */
+		invocation->attempt = context;
+		store_relaxed(&invocation->state, PHASE_RUNNING);
+		bump_release(&tally->started, 1);
+		return true;
+	}
+	if (faas__result_of(invocation)->deadline <= now && faas__settle_unrun(invocation, END_EXPIRED))
+		return false;
+	if (faas__phase_of(load_acquire(&invocation->state)) != PHASE_QUEUED)
+		return false;
+	return faas__attempt_claim_locked(context, tally);
+}

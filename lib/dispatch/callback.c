@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+/* Callbacks that the monitor leaves to others: a list under a mutex, served by a turn of its own. See callback.h. */
+#include "dispatch/callback.h"
+
+#include "dispatch/frame.h"
+#include "dispatch/runner.h"
+#include "dispatch/runtime.h"
+
+static bool take(struct turn *turn, struct thread *thread)
+{
+	struct callbacks *callbacks = container_of(turn, struct callbacks, turn);
+	struct runner *runner = faas__runner_from(thread);
+	faas_runtime *runtime = runner->runtime;
+	bool called;
+
+	faas__turn_idle(turn);
+	faas__slot_begin(&thread->slots[0], NULL, TIME_NEVER);
+	called = faas__callback_run_one(runtime);
+	faas__slot_end(&thread->slots[0]);
+	if (load_seq_cst(&callbacks->count) > 0)
+		faas__turn_kick(&runtime->executor, turn);
+	return called;
+}
+
+static const struct turn_ops turn_ops = {.take = take};
+
+int faas__callbacks_init(struct callbacks *callbacks)
+{
+	faas__turn_init(&callbacks->turn, &turn_ops, 100);
+	callbacks->first = NULL;
+	callbacks->last = &callbacks->first;
+	return faas__mutex_init(&callbacks->mu);
+}
+
+void faas__callbacks_deinit(struct callbacks *callbacks)
+{
+	faas__mutex_deinit(&callbacks->mu);
+}
+
+void faas__callback_later(faas_runtime *runtime, struct callback *callback)
+{
+	struct callbacks *callbacks = &runtime->callbacks;
+
+	callback->next = NULL;
+	faas__mutex_lock(&callbacks->mu);
+	*callbacks->last = callback;
+	callbacks->last = &callback->next;
+	add_seq_cst(&callbacks->count, 1);
+	faas__mutex_unlock(&callbacks->mu);
+	faas__turn_kick(&runtime->executor, &callbacks->turn);
+}
+
+void faas__callback_now(faas_runtime *runtime, struct callback *callback)
+{
+	struct frame frame = {.runtime = runtime, .runner = faas__runner_of(runtime), .kind = FRAME_CALLBACK};
+
+	faas__frame_push(&frame);
+	callback->call(callback);
+	faas__frame_pop(&frame);
+}
+
+bool faas__callback_run_one(faas_runtime *runtime)
+{
+	struct callbacks *callbacks = &runtime->callbacks;
+	struct callback *callback;
+
+	faas__mutex_lock(&callbacks->mu);
+	callback = callbacks->first;
+	if (callback) {
+		callbacks->first = callback->next;
+		if (!callbacks->first)
+			callbacks->last = &callbacks->first;
+		sub_seq_cst(&callbacks->count, 1);
+	}
+	faas__mutex_unlock(&callbacks->mu);
+	if (callback)
+		faas__callback_now(runtime, callback);
+	return callback != NULL;
+}

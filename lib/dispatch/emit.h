@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/* From an event's config to invocations in queues: emit, route, admit. */
+#ifndef FAAS_DISPATCH_EMIT_H
+#define FAAS_DISPATCH_EMIT_H
+
+#include "base/event.h"
+#include "dispatch/function.h"
+#include "dispatch/lane.h"
+#include "dispatch/runtime.h"
+
+/* One offer of an event to functions, on one thread's stack. */
+struct offer {
+	faas_runtime *runtime;
+	struct runner *runner;     /* NULL: a host's thread */
+	struct event_plan plan;
+	bool may_wait;             /* for room, by wait_ms */
+	int64_t wait_until;        /* TIME_NEVER: without limit */
+	faas_invocation *dropped;  /* pushed out of full queues: counted, to be settled out of the lane */
+};
+
+/* What is offered, the same for every function. */
+struct parcel {
+	struct shared_event *shared; /* NULL: in the invocation */
+	uint64_t sequence;
+	int64_t stamp_ns;
+	faas_emission *emission; /* NULL: none */
+	int64_t deadline;        /* the caller's; TIME_NEVER: none */
+	bool has_result;
+};
+
+
+/* An invocation of what the parcel holds. In the lane. NULL: no memory. */
+faas_invocation *faas__parcel_make(struct offer *offer, struct lane *lane, faas_function *function,
+                                   const struct parcel *parcel);
+/* Undoes one that nobody has seen. */
+void faas__parcel_unmake(struct lane *lane, faas_invocation *invocation);
+/* Queues one that was admitted. From here on others have it; with a result, one reference is the caller's. */
+void faas__parcel_push(faas_invocation *invocation, const struct parcel *parcel);
+/* Memory an invocation of it counts for, as far as can be told before it is made. */
+size_t faas__parcel_bytes(const struct offer *offer, const struct parcel *parcel);
+
+/* Offers the event to one function, in the lane. FAAS_OK and the invocation (the caller's only if it has a result), or
+   why it was refused. */
+int faas__offer_to(struct offer *offer, struct lane *lane, faas_function *function, const struct parcel *parcel,
+                   faas_invocation **ret_invocation);
+/* The same after a refusal with `code`: waits for room and tries again. In no lane; the caller has a reference. */
+int faas__offer_until(struct offer *offer, faas_function *function, const struct parcel *parcel, int code,
+                      faas_invocation **ret_invocation);
+
+/* `context`: the attempt that emits, or NULL. Results as of the public calls. */
+int faas__emit(faas_runtime *runtime, faas_context *context, const faas_event_config *event,
+               faas_emission **ret_emission);
+int faas__invoke(faas_function *function, faas_context *context, const faas_event_config *event, int64_t timeout_ms,
+                 faas_invocation **ret_invocation);
+int faas__invoke_async(faas_function *function, faas_context *context, const faas_event_config *event,
+                       faas_invocation **ret_invocation);
+
+/* ---- wait.c ------------------------------------------------------------------------------------------------------ */
+
+/* Waits until the invocation is settled or `until`. FAAS_OK, FAAS_EPENDING, FAAS_EAGAIN, FAAS_EDEADLK. */
+int faas__await(faas_invocation *invocation, int64_t until);
+
+/* ---- admit.c ----------------------------------------------------------------------------------------------------- */
+
+/* Whether this runtime takes events from this thread now, and the plan of the event. 0 or the error. */
+int faas__offer_begin(struct offer *offer, faas_runtime *runtime, faas_context *context,
+                      const faas_event_config *event, const char *default_type);
+
+/* Settles what was dropped. In no lane. */
+void faas__offer_end(struct offer *offer);
+
+/* Room for an invocation of this size: 0, FAAS_EFULL, FAAS_ERUNTIMEFULL, FAAS_ENOTFOUND. In the lane. */
+int faas__admit(struct offer *offer, struct lane *lane, faas_function *function, size_t bytes);
+void faas__admit_undo(struct offer *offer, struct lane *lane, faas_function *function, size_t bytes);
+
+/* Whether faas__admit would refuse right now, without the cost of making the event first. */
+int faas__admit_peek(const faas_function *function, size_t bytes);
+
+/*
+ * Waits until the function (or the runtime) may have room. In no lane. False: the time is over.
+ * `code`: what faas__admit said of this many bytes.
+ */
+bool faas__await_room(struct offer *offer, faas_function *function, int code, size_t bytes);
+
+#endif

@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The registry: functions by name, from registration to the end.
+ *
+ * Unregistering takes a function apart in an order that leaves no window: the name goes, the function closes, its
+ * bindings go; then one waits until every emitter that may have seen it open has left its lane. Now nothing can be
+ * pushed any more (it is sealed), and what is queued is cancelled. What runs finishes, workers retire, and whoever
+ * removes the last of these finishes the function: adds its numbers to the past, calls `release`, and gives up the
+ * registry's reference.
+ *
+ * A turn that is ready stands in the run queue; such a function does not finish before its turn was taken, so the
+ * queue never holds one that is gone. After sealing, turns are kicked only under the function's lock (a timer, a slot
+ * given back), where is_finished is looked at.
+ */
+#include <string.h>
+
+#include "base/config.h"
+#include "base/text.h"
+#include "dispatch/frame.h"
+#include "dispatch/function.h"
+#include "dispatch/runner.h"
+#include "dispatch/runtime.h"
+
+/* ---- References -------------------------------------------------------------------------------------------------- */
+
+faas_function *faas_function_ref(faas_function *function)
+{
+	if (function)
+		add_relaxed(&function->refs, 1);
+	return function;
+}
+
+static void function_free(faas_function *function)
+{
+	faas_runtime *runtime = function->runtime;
+
+	faas__free(&runtime->allocator, function->queue_histogram, sizeof(*function->queue_histogram));
+	faas__free(&runtime->allocator, function->run_histogram, sizeof(*function->run_histogram));
+	faas__mutex_deinit(&function->mu);
+	faas__free_aligned(&runtime->allocator, function, sizeof(*function), FAAS_LINE);
+	faas__runtime_unref(runtime);
+}
+
+void faas_function_unref(faas_function *function)
+{
+	if (!function || faas__runtime_is_forked(function->runtime))
+		return;
+	if (sub_acq_rel(&function->refs, 1) == 1)
+		function_free(function);
+}
+
+const char *faas_function_name(const faas_function *function)
+{
+	return function->name;
+}
+
+/* ---- Registering ------------------------------------------------------------------------------------------------- */
+
+static int64_t or_default(int64_t value, int64_t preset)
+{
+	return value != 0 ? value : preset;
+}
+
+static bool are_durations(const faas_function_config *config)
+{
+	return faas__is_duration(config->deadline_ms) && faas__is_duration(config->init_deadline_ms) &&
+	       faas__is_duration(config->init_backoff_ms) && faas__is_duration(config->keep_warm_ms);
+}
+
+static bool is_config(const faas_function_config *config)
+{
+	if (!config || !config->handler || (config->flags & ~FAAS_FUNCTION_INLINE) != 0 || config->reserved != 0)
+		return false;
+	if (!are_durations(config) || config->queue_bytes < FAAS_UNLIMITED)
+		return false;
+	if (config->queue_events < 0 || config->queue_events > FAAS_MAX_QUEUE_EVENTS)
+		return false;
+	if (config->queue_full != FAAS_FULL_REJECT && config->queue_full != FAAS_FULL_DROP_OLDEST)
+		return false;
+	if (config->max_concurrency < FAAS_UNLIMITED || config->provisioned < 0)
+		return false;
+	if (config->max_concurrency > 0 && config->provisioned > config->max_concurrency)
+		return false;
+	return config->weight >= 0 && config->weight <= 1000;
+}
+
+static void configure(faas_function *function, const faas_function_config *config)
+{
+	const uint64_t most_bytes = LOAD_EVENT - 1;
+
+	function->handler = config->handler;
+	function->init = config->init;
+	function->fini = config->fini;
+	function->user = config->user;
+	function->release = config->release;
+	function->flags = config->flags;
+	function->deadline_ns = faas__ms_to_ns(or_default(config->deadline_ms, 3000));
+	function->init_deadline_ns = faas__ms_to_ns(or_default(config->init_deadline_ms, 10000));
+	function->init_backoff_ns = faas__ms_to_ns(or_default(config->init_backoff_ms, 100));
+	if (config->init_backoff_ms == FAAS_NONE)
+		function->init_backoff_ns = 0;
+	if (function->init_backoff_ns > (int64_t)FAAS_MAX_DURATION_MS * NS_PER_MS / 64)
+		function->init_backoff_ns = (int64_t)FAAS_MAX_DURATION_MS * NS_PER_MS / 64;
+	function->keep_warm_ns = faas__ms_to_ns(or_default(config->keep_warm_ms, 600000));
+	function->max_events = (uint32_t)or_default(config->queue_events, 1000000);
+	function->max_bytes = (uint64_t)or_default(config->queue_bytes, (int64_t)256 << 20);
+	if (config->queue_bytes == FAAS_UNLIMITED || function->max_bytes > most_bytes)
+		function->max_bytes = most_bytes;
+	function->drops_oldest = config->queue_full == FAAS_FULL_DROP_OLDEST;
+	function->max_concurrency = config->max_concurrency > 0 ? config->max_concurrency : INT64_MAX;
+	function->provisioned = (uint32_t)config->provisioned;
+}
+
+static faas_function *function_new(faas_runtime *runtime, const char *name, const faas_function_config *config)
+{
+	faas_function *function = faas__alloc_aligned(&runtime->allocator, sizeof(*function), FAAS_LINE);
+
+	if (!function)
+		return NULL;
+	memset(function, 0, sizeof(*function));
+	if (faas__mutex_init(&function->mu) != FAAS_OK) {
+		faas__free_aligned(&runtime->allocator, function, sizeof(*function), FAAS_LINE);
+		return NULL;
+	}
+	configure(function, config);
+	strcpy(function->name, name);
+	faas__mpsc_init(&function->inbox_in, &function->inbox_out);
+	faas__turn_init(&function->turn, &faas__function_turn_ops, (uint32_t)or_default(config->weight, 100));
+	list_init(&function->node);
+	list_init(&function->bindings);
+	list_init(&function->backlog);
+	list_init(&function->warm);
+	list_init(&function->tallies);
+	function->timer.fire = faas__worker_timer_fired;
+	function->timer_due = TIME_NEVER;
+	store_relaxed(&function->refs, 1);
+	function->runtime = faas__runtime_ref(runtime);
+	return function;
+}
+
+static int add_to_registry(faas_runtime *runtime, faas_function *function) holds_lock(runtime->functions_mu)
+{
+	int error;
+
+	if (load_acquire(&runtime->phase) != RUNTIME_OPEN)
+		return FAAS_ECLOSED;
+	if (runtime->function_count >= FAAS_MAX_FUNCTIONS)
+		return FAAS_EFUNCTIONS;
+	if (faas__map_get(&runtime->functions, function->name))
+		return FAAS_EEXIST;
+	error = faas__map_add(&runtime->functions, &runtime->allocator, function->name, function);
+	if (error != FAAS_OK)
+		return error;
+	function->index = runtime->function_index++;
+	list_push_back(&runtime->function_list, &function->node);
+	runtime->function_count++;
+	return FAAS_OK;
+}
+
+/* The monitor relies on knowing the shortest deadline there is. */
+static void lower_shortest(struct executor *executor, int64_t deadline_ns)
+{
+	int64_t shortest = load_seq_cst(&executor->shortest_ns);
+
+	while (deadline_ns < shortest)
+		if (cas_seq_cst(&executor->shortest_ns, &shortest, deadline_ns)) {
+			faas__monitor_poke(executor);
+			return;
+		}
+}
+
+int faas_register_function(faas_runtime *runtime, const char *name, const faas_function_config *given)
+{
+	faas_function_config copy;
+	const faas_function_config *config;
+	faas_function *function;
+	int error;
+
+	if (!runtime || !name || !given)
+		return FAAS_EINVAL;
+	if (faas__runtime_is_forked(runtime))
+		return FAAS_EFORKED;
+	config = faas__config_read(given, &copy, sizeof(copy));
+	if (!is_config(config))
+		return FAAS_EINVAL;
+	if (faas__name_check(name) == 0)
+		return FAAS_ENAME;
+	function = function_new(runtime, name, config);
+	if (!function)
+		return FAAS_ENOMEM;
+	lower_shortest(&runtime->executor, function->deadline_ns);
+	if (function->init)
+		lower_shortest(&runtime->executor, function->init_deadline_ns);
+	faas__mutex_lock(&runtime->functions_mu);
+	error = add_to_registry(runtime, function);
+	if (error == FAAS_OK && function->provisioned > 0)
+		faas_function_ref(function);
+	faas__mutex_unlock(&runtime->functions_mu);
+	if (error != FAAS_OK) {
+		faas_function_unref(function);
+		return error;
+	}
+	if (config->provisioned > 0) {
+		faas__mutex_lock(&function->mu);
+		if (!function->is_finished)
+			faas__function_chore(function);
+		faas__mutex_unlock(&function->mu);
+		faas_function_unref(function);
+	}
+	return FAAS_OK;
+}
+
+/* ---- Finding ----------------------------------------------------------------------------------------------------- */
+
+int faas__function_get(faas_runtime *runtime, const char *name, faas_function **ret_function)
+{
+	faas_function *function;
+
+	if (faas__name_check(name) == 0)
+		return FAAS_ENAME;
+	faas__mutex_lock(&runtime->functions_mu);
+	function = faas_function_ref(faas__map_get(&runtime->functions, name));
+	faas__mutex_unlock(&runtime->functions_mu);
+	if (!function)
+		return FAAS_ENOTFOUND;
+	*ret_function = function;
+	return FAAS_OK;
+}
+
+int faas_function_find(faas_runtime *runtime, const char *name, faas_function **ret_function)
+{
+	if (!runtime || !name || !ret_function)
+		return FAAS_EINVAL;
+	if (faas__runtime_is_forked(runtime))
+		return FAAS_EFORKED;
+	if (load_acquire(&runtime->phase) >= RUNTIME_CLOSING)
+		return FAAS_ECLOSED;
+	return faas__function_get(runtime, name, ret_function);
+}
+
+/* ---- The end ----------------------------------------------------------------------------------------------------- */
+
+static bool is_over(const faas_function *function) holds_lock(function->mu)
+{
+	return function->is_sealed && !function->is_finished && load_seq_cst(&function->load) == 0 &&
+	       function->active == 0 && function->warm_count == 0 && function->retiring == 0 &&
+	       load_seq_cst(&function->turn.state) != TURN_READY;
+}
+
+static void finish(faas_function *function)
+{
+	faas_runtime *runtime = function->runtime;
+	struct frame frame = {.runtime = runtime, .runner = faas__runner_of(runtime), .kind = FRAME_CALLBACK};
+
+	faas__mutex_lock(&runtime->functions_mu);
+	faas__past_add(function);
+	list_remove(&function->node);
+	faas__mutex_unlock(&runtime->functions_mu);
+	if (faas__timer_cancel(&runtime->executor, &function->timer))
+		faas_function_unref(function);
+	if (function->release) {
+		faas__frame_push(&frame);
+		function->release(function->user);
+		faas__frame_pop(&frame);
+	}
+	faas_function_unref(function);
+}
+
+void faas__function_unlock_and_finish(faas_function *function)
+{
+	bool over = is_over(function);
+
+	function->is_finished = function->is_finished || over;
+#if defined(FAAS_DEBUG_CHECKS)
+	faas__function_check(function);
+#endif
+	faas__mutex_unlock(&function->mu);
+	if (over)
+		finish(function);
+}
+
+/* Takes everything out of the queue. What was still queued is moved to SETTLING, counted and chained. */
+static faas_invocation *cancel_queue(faas_function *function, faas_invocation **dead, uint64_t *ret_freed)
+	holds_lock(function->mu)
+{
+	faas_invocation *cancelled = NULL, *invocation;
+
+	while ((invocation = faas__queue_pop(function, ret_freed)) != NULL) {
+		if (faas__invocation_move(invocation, PHASE_QUEUED, PHASE_SETTLING)) {
+			faas__count_end(function, false, END_CANCELLED);
+			faas__dead_add(&cancelled, invocation);
+		} else {
+			faas__dead_add(dead, invocation);
+		}
+	}
+	sub_seq_cst(&function->load, *ret_freed);
+	return cancelled;
+}
+
+void faas__settle_popped(faas_invocation *chain, enum end end)
+{
+	while (chain) {
+		faas_invocation *invocation = chain;
+		struct mpsc_node *next = load_relaxed(&chain->node.next);
+
+		chain = next ? container_of(next, faas_invocation, node) : NULL;
+		if (faas__has_result(invocation))
+			faas__settle_counted(invocation, end);
+		faas__invocation_unref(invocation);
+	}
+}
+
+void faas__function_shut(faas_function *function, bool closing)
+{
+	faas_invocation *cancelled, *dead = NULL;
+	uint64_t freed = 0;
+
+	faas_function_ref(function);
+	faas__mutex_lock(&function->mu);
+	function->is_closing = closing;
+	store_seq_cst(&function->is_closed, 1);
+	faas__mutex_unlock(&function->mu);
+	faas__route_remove_function(function->runtime, function);
+	faas__epoch_await(function->runtime, faas__epoch_advance(function->runtime));
+	faas__mutex_lock(&function->mu);
+	cancelled = cancel_queue(function, &dead, &freed);
+	function->is_sealed = true;
+	if (function->warm_count > 0 && !function->is_finished)
+		faas__function_chore(function);
+	faas__function_unlock_and_finish(function);
+	faas__queue_freed(function, freed);
+	faas__settle_popped(cancelled, END_CANCELLED);
+	faas__dead_unref(dead);
+	if (load_seq_cst(&function->room_waiters) > 0)
+		faas__wake_waiters(function->runtime, function);
+	faas_function_unref(function);
+}
+
+int faas_unregister_function(faas_runtime *runtime, const char *name)
+{
+	faas_function *function;
+
+	if (!runtime || !name)
+		return FAAS_EINVAL;
+	if (faas__runtime_is_forked(runtime))
+		return FAAS_EFORKED;
+	if (faas__name_check(name) == 0)
+		return FAAS_ENAME;
+	faas__mutex_lock(&runtime->functions_mu);
+	function = faas__map_get(&runtime->functions, name);
+	if (function) {
+		faas__map_remove(&runtime->functions, name);
+		runtime->function_count--;
+		faas_function_ref(function);
+	}
+	faas__mutex_unlock(&runtime->functions_mu);
+	if (!function)
+		return FAAS_ENOTFOUND;
+	faas__function_shut(function, false);
+	faas_function_unref(function);
+	return FAAS_OK;
+}

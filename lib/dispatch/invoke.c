@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Invoking one function: the emit without a look-up. A synchronous call then waits, with the caller's timeout as the
+ * attempt's deadline; where its time runs out, the caller itself settles the invocation and need not be woken.
+ */
+#include "dispatch/emit.h"
+#include "dispatch/frame.h"
+#include "dispatch/runner.h"
+
+static int offer_invoke(struct offer *offer, faas_function *function, bool has_result,
+                        faas_invocation **ret_invocation)
+{
+	struct lane *lane = faas__lane_enter(offer->runtime, offer->runner);
+	struct parcel parcel = {.has_result = has_result, .deadline = TIME_NEVER};
+	int code;
+
+	parcel.sequence = faas__lane_next_id(offer->runtime, lane);
+	parcel.stamp_ns = faas__executor_recent(&offer->runtime->executor);
+	code = faas__offer_to(offer, lane, function, &parcel, ret_invocation);
+	faas__lane_leave(lane);
+	if (unlikely(code == FAAS_EFULL || code == FAAS_ERUNTIMEFULL))
+		code = faas__offer_until(offer, function, &parcel, code, ret_invocation);
+	if (unlikely(code != FAAS_OK))
+		faas__count_rejected(function, code);
+	faas__offer_end(offer);
+	return code;
+}
+
+static const char *const invoke_type = "faas.invoke";
+
+int faas__invoke_async(faas_function *function, faas_context *context, const faas_event_config *event,
+                       faas_invocation **ret_invocation)
+{
+	struct offer offer;
+	faas_invocation *invocation;
+	int error = faas__offer_begin(&offer, function->runtime, context, event, invoke_type);
+
+	if (error != FAAS_OK) {
+		if (error == FAAS_ECLOSED)
+			faas__count_rejected(function, error);
+		return error;
+	}
+	error = offer_invoke(&offer, function, ret_invocation != NULL, &invocation);
+	if (error == FAAS_OK && ret_invocation)
+		*ret_invocation = invocation;
+	return error;
+}
+
+/* The caller's time is over: nobody waits any more. */
+static void give_up(faas_invocation *invocation)
+{
+	int64_t now = faas__runtime_now(invocation->function->runtime);
+
+	while (!faas__is_settled(invocation)) {
+		if (faas__settle_unrun(invocation, END_EXPIRED) ||
+		    faas__settle_abandon(invocation, END_TIMED_OUT, now, false))
+			return;
+		/* Somebody is settling it this moment. */
+		faas__thread_yield();
+	}
+}
+
+static int await_outcome(faas_invocation *invocation, int64_t until)
+{
+	int error = faas__await(invocation, until);
+
+	if (error == FAAS_EPENDING) {
+		give_up(invocation);
+		error = FAAS_OK;
+	}
+	if (error == FAAS_OK)
+		return faas_invocation_outcome(invocation);
+	(void)faas_invocation_cancel(invocation);
+	return error;
+}
+
+/* Runs it here if a slot and a worker are free. False: it goes to the queue like any other. */
+static bool invoke_inline(struct offer *offer, faas_function *function, const struct parcel *parcel,
+                          faas_invocation **ret_invocation, int *ret_code)
+{
+	struct runner *runner = offer->runner ? offer->runner : faas__guest_get(offer->runtime);
+	faas_invocation *invocation;
+	struct lane *lane;
+	int code = FAAS_EAGAIN;
+
+	if (!runner)
+		return false;
+	lane = faas__lane_enter(offer->runtime, runner);
+	invocation = faas__parcel_make(offer, lane, function, parcel);
+	faas__lane_leave(lane);
+	if (invocation) {
+		code = faas__run_unqueued(runner, invocation);
+		if (code != RUN_CLAIMED) {
+			lane = faas__lane_enter(offer->runtime, runner);
+			faas__parcel_unmake(lane, invocation);
+			faas__lane_leave(lane);
+		}
+	}
+	if (!offer->runner)
+		faas__guest_put(runner);
+	if (code != RUN_CLAIMED)
+		return false;
+	*ret_code = faas_invocation_outcome(invocation);
+	*ret_invocation = invocation;
+	return true;
+}
+
+static int invoke_and_wait(struct offer *offer, faas_function *function, int64_t timeout_ns,
+                           faas_invocation **ret_invocation)
+{
+	struct parcel parcel = {.has_result = true, .deadline = TIME_NEVER};
+	struct lane *lane;
+	int code;
+
+	parcel.stamp_ns = faas__executor_recent(&offer->runtime->executor);
+	if (timeout_ns != TIME_NEVER)
+		parcel.deadline = faas__time_after(faas__runtime_now(offer->runtime), timeout_ns);
+	lane = faas__lane_enter(offer->runtime, offer->runner);
+	parcel.sequence = faas__lane_next_id(offer->runtime, lane);
+	faas__lane_leave(lane);
+	if ((function->flags & FAAS_FUNCTION_INLINE) &&
+	    invoke_inline(offer, function, &parcel, ret_invocation, &code))
+		return code;
+	lane = faas__lane_enter(offer->runtime, offer->runner);
+	code = faas__offer_to(offer, lane, function, &parcel, ret_invocation);
+	faas__lane_leave(lane);
+	faas__offer_end(offer);
+	if (code != FAAS_OK) {
+		faas__count_rejected(function, code);
+		return code;
+	}
+	return await_outcome(*ret_invocation, parcel.deadline);
+}
+
+int faas__invoke(faas_function *function, faas_context *context, const faas_event_config *event, int64_t timeout_ms,
+                 faas_invocation **ret_invocation)
+{
+	faas_runtime *runtime = function->runtime;
+	faas_invocation *invocation = NULL;
+	struct frame *frame;
+	struct offer offer;
+	int error;
+
+	if (timeout_ms < FAAS_NEVER || timeout_ms > FAAS_MAX_DURATION_MS)
+		return FAAS_EINVAL;
+	error = faas__offer_begin(&offer, runtime, context, event, invoke_type);
+	if (error != FAAS_OK) {
+		if (error == FAAS_ECLOSED)
+			faas__count_rejected(function, error);
+		return error;
+	}
+	frame = faas__frame_of(runtime);
+	if (frame && frame->kind == FRAME_CALLBACK) {
+		faas__count_rejected(function, FAAS_EDEADLK);
+		return FAAS_EDEADLK;
+	}
+	error = invoke_and_wait(&offer, function, timeout_ms > 0 ? faas__ms_to_ns(timeout_ms) : TIME_NEVER, &invocation);
+	if (ret_invocation)
+		*ret_invocation = invocation;
+	else if (invocation)
+		faas__invocation_unref(invocation);
+	return error;
+}
+
+/* ---- Public calls ------------------------------------------------------------------------------------------------ */
+
+/* Calls made inside a handler are linked to it as if they had been made through its context. */
+static faas_context *current_context(const faas_runtime *runtime)
+{
+	struct frame *frame = faas__frame_of(runtime);
+
+	return frame ? frame->context : NULL;
+}
+
+int faas_function_invoke(faas_function *function, const faas_event_config *event, int64_t timeout_ms,
+                         faas_invocation **ret_invocation)
+{
+	if (ret_invocation)
+		*ret_invocation = NULL;
+	if (!function)
+		return FAAS_EINVAL;
+	if (faas__runtime_is_forked(function->runtime))
+		return FAAS_EFORKED;
+	return faas__invoke(function, current_context(function->runtime), event, timeout_ms, ret_invocation);
+}
+
+int faas_function_invoke_async(faas_function *function, const faas_event_config *event,
+                               faas_invocation **ret_invocation)
+{
+	if (!function)
+		return FAAS_EINVAL;
+	if (faas__runtime_is_forked(function->runtime))
+		return FAAS_EFORKED;
+	return faas__invoke_async(function, current_context(function->runtime), event, ret_invocation);
+}
+
+int faas_invoke(faas_runtime *runtime, const char *name, const faas_event_config *event, int64_t timeout_ms,
+                faas_invocation **ret_invocation)
+{
+	faas_function *function;
+	int error;
+
+	if (ret_invocation)
+		*ret_invocation = NULL;
+	if (!runtime || !name)
+		return FAAS_EINVAL;
+	if (faas__runtime_is_forked(runtime))
+		return FAAS_EFORKED;
+	error = faas__function_get(runtime, name, &function);
+	if (error != FAAS_OK)
+		return error;
+	error = faas__invoke(function, current_context(runtime), event, timeout_ms, ret_invocation);
+	faas_function_unref(function);
+	return error;
+}
+
+int faas_invoke_async(faas_runtime *runtime, const char *name, const faas_event_config *event,
+                      faas_invocation **ret_invocation)
+{
+	faas_function *function;
+	int error;
+
+	if (!runtime || !name)
+		return FAAS_EINVAL;
+	if (faas__runtime_is_forked(runtime))
+		return FAAS_EFORKED;
+	error = faas__function_get(runtime, name, &function);
+	if (error != FAAS_OK)
+		return error;
+	error = faas__invoke_async(function, current_context(runtime), event, ret_invocation);
+	faas_function_unref(function);
+	return error;
+}

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Lanes and the epochs that keep safe what is read in them. See lane.h.
+ *
+ * Why a reader never sees freed memory: a reader reads the epoch e, writes it into its word (read-modify-write), and
+ * then loads a pointer. A writer unlinks, advances the epoch from E, and frees once every word is 0 or above E. If the
+ * writer's look found the word 0, the reader's write came later, so its load comes after the unlinking and cannot find
+ * the old pointer. If e is above E, the reader read the epoch after the writer had advanced it, hence after the
+ * unlinking. All of these are sequentially consistent.
+ */
+#include "dispatch/lane.h"
+
+#include "base/random.h"
+#include "dispatch/runner.h"
+#include "dispatch/runtime.h"
+
+#define ID_CHUNK 256u
+
+#if defined(__GNUC__) && defined(__ELF__)
+#define FAST_TLS __attribute__((tls_model("initial-exec")))
+#else
+#define FAST_TLS
+#endif
+
+/* Its address tells threads apart; nobody reads it. */
+static _Thread_local FAST_TLS char identity;
+
+static struct lane *enter_stripe(faas_runtime *runtime)
+{
+	struct lanes *lanes = &runtime->lanes;
+	uint32_t at = (uint32_t)faas__mix64((uintptr_t)&identity);
+
+	for (uint32_t tries = 0;; tries++) {
+		struct lane *lane = &lanes->stripes[(at + tries) & (lanes->stripe_count - 1)];
+		uint64_t epoch = load_seq_cst(&lanes->epoch), nobody = 0;
+
+		if (cas_seq_cst(&lane->word, &nobody, epoch))
+			return lane;
+		if ((tries & (lanes->stripe_count - 1)) == lanes->stripe_count - 1)
+			faas__thread_yield();
+	}
+}
+
+struct lane *faas__lane_enter(faas_runtime *runtime, struct runner *runner)
+{
+	if (!runner)
+		return enter_stripe(runtime);
+	(void)exchange_seq_cst(&runner->lane.word, load_seq_cst(&runtime->lanes.epoch));
+	return &runner->lane;
+}
+
+void faas__lane_leave(struct lane *lane)
+{
+	store_release(&lane->word, 0);
+}
+
+uint64_t faas__lane_next_id(faas_runtime *runtime, struct lane *lane)
+{
+	if (lane->id_next == lane->id_end) {
+		lane->id_next = add_relaxed(&runtime->lanes.id_next, ID_CHUNK);
+		lane->id_end = lane->id_next + ID_CHUNK;
+	}
+	return lane->id_next++;
+}
+
+/* ---- Room in the runtime's queues -------------------------------------------------------------------------------- */
+
+static bool lease(atomic_i64 *available, int64_t need, int64_t chunk, int64_t *credit)
+{
+	int64_t have = load_relaxed(available), want = need > chunk ? need : chunk, take;
+
+	do {
+		if (have < need)
+			return false;
+		take = have < want ? have : want;
+	} while (!cas_relaxed(available, &have, have - take));
+	*credit += take;
+	return true;
+}
+
+static bool has_credit(atomic_i64 *available, int64_t need, int64_t chunk, int64_t max, int64_t *credit)
+{
+	if (max == FAAS_UNLIMITED || *credit >= need)
+		return true;
+	return lease(available, need - *credit, chunk, credit);
+}
+
+bool faas__lane_reserve(faas_runtime *runtime, struct lane *lane, size_t bytes)
+{
+	struct lanes *lanes = &runtime->lanes;
+
+	if (!has_credit(&lanes->free_events, 1, lanes->chunk_events, lanes->max_events, &lane->credit_events))
+		return false;
+	if (!has_credit(&lanes->free_bytes, (int64_t)bytes, lanes->chunk_bytes, lanes->max_bytes, &lane->credit_bytes))
+		return false;
+	lane->credit_events -= lanes->max_events != FAAS_UNLIMITED;
+	lane->credit_bytes -= lanes->max_bytes != FAAS_UNLIMITED ? (int64_t)bytes : 0;
+	return true;
+}
+
+static void give_back(atomic_i64 *available, int64_t amount, int64_t chunk, int64_t max, int64_t *credit)
+{
+	if (max == FAAS_UNLIMITED)
+		return;
+	*credit += amount;
+	if (*credit <= 2 * chunk)
+		return;
+	add_seq_cst(available, *credit - chunk);
+	*credit = chunk;
+}
+
+void faas__lane_release(faas_runtime *runtime, struct lane *lane, int64_t events, int64_t bytes)
+{
+	struct lanes *lanes = &runtime->lanes;
+
+	give_back(&lanes->free_events, events, lanes->chunk_events, lanes->max_events, &lane->credit_events);
+	give_back(&lanes->free_bytes, bytes, lanes->chunk_bytes, lanes->max_bytes, &lane->credit_bytes);
+}
+
+/* ---- Epochs ------------------------------------------------------------------------------------------------------ */
+
+uint64_t faas__epoch_advance(faas_runtime *runtime)
+{
+	return add_seq_cst(&runtime->lanes.epoch, 1);
+}
+
+static bool is_past(const struct lane *lane, uint64_t epoch)
+{
+	uint64_t word = load_seq_cst(&lane->word);
+
+	return word == 0 || word > epoch;
+}
+
+bool faas__epoch_has_passed(faas_runtime *runtime, uint64_t epoch)
+{
+	struct executor *executor = &runtime->executor;
+	bool passed = true;
+
+	for (uint32_t i = 0; i < runtime->lanes.stripe_count; i++)
+		if (!is_past(&runtime->lanes.stripes[i], epoch))
+			return false;
+	faas__mutex_lock(&executor->threads_mu);
+	list_each(node, &executor->threads)
+		passed = passed && is_past(&faas__runner_from(container_of(node, struct thread, node))->lane, epoch);
+	faas__mutex_unlock(&executor->threads_mu);
+	return passed;
+}
+
+void faas__epoch_await(faas_runtime *runtime, uint64_t epoch)
+{
+	while (!faas__epoch_has_passed(runtime, epoch))
+		faas__thread_yield();
+}

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A function's queue. See function.h for its two ends.
+ *
+ * Room is reserved before an invocation is pushed and given back when it is popped, so the bound is never exceeded. Both
+ * bounds, events and bytes, lie in one word: one compare-and-swap checks and takes both.
+ *
+ * What a waiter claimed or somebody cancelled may still stand in the inbox; such an invocation is a mere reference,
+ * recognised by its phase, and dropped by whoever pops it or moves the inbox.
+ */
+#include "dispatch/function.h"
+#include "dispatch/runner.h"
+#include "dispatch/runtime.h"
+
+int faas__queue_reserve(faas_function *function, size_t bytes)
+{
+	uint64_t load = load_relaxed(&function->load);
+
+	if (unlikely(load_acquire(&function->is_closed)))
+		return FAAS_ENOTFOUND;
+	do {
+		if (LOAD_EVENTS(load) >= function->max_events || LOAD_BYTES(load) + bytes > function->max_bytes)
+			return FAAS_EFULL;
+	} while (!cas_seq_cst(&function->load, &load, load + LOAD_EVENT + bytes));
+	return FAAS_OK;
+}
+
+void faas__queue_unreserve(faas_function *function, uint64_t events, uint64_t bytes)
+{
+	sub_seq_cst(&function->load, events * LOAD_EVENT + bytes);
+}
+
+void faas__queue_push(faas_function *function, faas_invocation *invocation)
+{
+	add_relaxed(&function->accepted, 1);
+	faas__mpsc_push(&function->inbox_in, &invocation->node);
+	faas__turn_kick(&function->runtime->executor, &function->turn);
+}
+
+static uint64_t load_of(const faas_invocation *invocation)
+{
+	return LOAD_EVENT + faas__invocation_bytes(invocation);
+}
+
+static faas_invocation *pop_inbox(faas_function *function) holds_lock(function->mu)
+{
+	struct mpsc_node *node = faas__mpsc_pop(&function->inbox_in, &function->inbox_out);
+
+	return node ? container_of(node, faas_invocation, node) : NULL;
+}
+
+faas_invocation *faas__queue_pop(faas_function *function, uint64_t *ret_freed)
+{
+	struct list *link = list_pop_front(&function->backlog);
+	faas_invocation *invocation;
+
+	if (link) {
+		invocation = container_of(link, faas_invocation, link);
+		invocation->is_linked = 0;
+	} else {
+		invocation = pop_inbox(function);
+	}
+	if (invocation)
+		*ret_freed += load_of(invocation);
+	return invocation;
+}
+
+void faas__queue_put_back(faas_function *function, faas_invocation **invocations, size_t count,
+                          faas_invocation **dead)
+{
+	uint64_t load = 0;
+
+	while (count-- > 0) {
+		faas_invocation *invocation = invocations[count];
+
+		/* A waiter may run it, and then its link is not ours. Claims are made under this lock. */
+		if (faas__phase_of(load_acquire(&invocation->state)) != PHASE_QUEUED) {
+			faas__dead_add(dead, invocation);
+			continue;
+		}
+		list_push_front(&function->backlog, &invocation->link);
+		invocation->is_linked = 1;
+		load += load_of(invocation);
+	}
+	add_seq_cst(&function->load, load);
+}
+
+/* Moves what the inbox holds to the backlog. The lock keeps waiters from claiming meanwhile; a cancel does no harm. */
+static void move_inbox(faas_function *function, uint64_t *ret_freed, faas_invocation **dead) holds_lock(function->mu)
+{
+	faas_invocation *invocation;
+
+	while ((invocation = pop_inbox(function)) != NULL) {
+		if (faas__phase_of(load_acquire(&invocation->state)) == PHASE_QUEUED) {
+			list_push_back(&function->backlog, &invocation->link);
+			invocation->is_linked = 1;
+			continue;
+		}
+		*ret_freed += load_of(invocation);
+		faas__dead_add(dead, invocation);
+	}
+}
+
+bool faas__queue_remove(faas_function *function, faas_invocation *invocation, uint64_t *ret_freed,
+                        faas_invocation **dead)
+{
+	if (!invocation->is_linked)
+		move_inbox(function, ret_freed, dead);
+	if (!invocation->is_linked)
+		return false;
+	list_remove(&invocation->link);
+	invocation->is_linked = 0;
+	*ret_freed += load_of(invocation);
+	return true;
+}
+
+/* Emitters wait until a quarter is free, lest every single pop wake one of them. */
+bool faas__queue_has_room_to_tell(const faas_function *function)
+{
+	uint64_t load = load_seq_cst(&function->load);
+	uint64_t events = function->max_events - function->max_events / 4;
+
+	return LOAD_EVENTS(load) <= events && LOAD_BYTES(load) <= function->max_bytes - function->max_bytes / 4;
+}
+
+void faas__queue_freed(faas_function *function, uint64_t freed)
+{
+	faas_runtime *runtime = function->runtime;
+	struct runner *runner = faas__runner_of(runtime);
+	struct lane *lane;
+
+	if (freed == 0)
+		return;
+	lane = faas__lane_enter(runtime, runner);
+	faas__lane_release(runtime, lane, (int64_t)LOAD_EVENTS(freed), (int64_t)LOAD_BYTES(freed));
+	faas__lane_leave(lane);
+	if (unlikely(load_seq_cst(&function->room_waiters) > 0) && faas__queue_has_room_to_tell(function))
+		faas__wake_waiters(runtime, function);
+}

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Running: a function's turn on a thread, and the attempts in it.
+ *
+ * A turn does one thing, chosen under the function's lock: retire a worker whose time is up, start a provisioned one,
+ * or take a batch of events with one worker and one concurrency slot. The turn then says how the function goes on, so
+ * that the next thread may come in while this one works. A batch is one event while handlers are slow or unknown, and
+ * as many as fit in BATCH_NS while they are fast; what is left of a batch when its thread is held up goes back to the
+ * queue's front (hand_back), where any thread finds it.
+ *
+ * Attempts of a batch follow each other: the end of one is the start of the next, so there is one look at the clock per
+ * attempt. Nothing else is shared per event: counts go to the batch's tally, the deadline to the thread's slot.
+ *
+ * slot.c has slots and workers, attempt.c the single attempt, nest.c runs for waiters.
+ */
+#include <assert.h>
+#include <string.h>
+
+#include "dispatch/runner.h"
+#include "dispatch/runtime.h"
+
+#define BATCH_NS 20000      /* of handlers in one batch */
+#define WORTH_WAKING_NS 20000 /* of work behind this thread before it wakes another */
+#define LEAST_CHARGE_NS 100 /* for an event, so that turns and weights count where the clock stands still */
+
+enum step { STEP_NOTHING, STEP_RETIRE, STEP_PROVISION, STEP_BATCH };
+
+/* What a turn chose to do. */
+struct choice {
+	enum step step;
+	struct worker *worker;
+	enum retirement why;
+	bool is_cold;
+	uint32_t count;
+	uint64_t freed;
+	faas_invocation *dead;
+	bool goes_on;       /* the turn is to be put back */
+	bool worth_waking;
+	int64_t charged;    /* thread time the batch is expected to take */
+};
+
+/* ---- Batches ----------------------------------------------------------------------------------------------------- */
+
+/* Runs one invocation that this thread holds a reference of. Drops it. False: the worker must go. */
+static bool run_one(struct runner *runner, faas_function *function, struct worker *worker,
+                    faas_invocation *invocation, bool is_cold, struct tally *tally, enum started *started)
+{
+	faas_context *context = faas__attempt_begin(runner, function, invocation, runner->now);
+	bool in_time = true;
+
+	context->worker = worker;
+	if (!faas__attempt_claim(context, runner->now, tally)) {
+		faas__invocation_unref(invocation);
+		return true;
+	}
+	if (is_cold)
+		*started = faas__attempt_start_worker(context, &runner->now, tally);
+	if (*started == STARTED)
+		in_time = faas__attempt_run(context, &runner->now, tally);
+	faas__invocation_unref_in(invocation, &runner->lane);
+	return in_time;
+}
+
+static int64_t moving_average(int64_t average, int64_t took, uint32_t count)
+{
+	int64_t each = took / (int64_t)count;
+
+	if (each < 1)
+		each = 1;
+	if (average == 0)
+		return each;
+	/* Up fast, since a batch must not be longer than the handlers of now allow; but not at once, since a thread that was
+	   preempted looks like a slow handler. Down slowly. */
+	if (each > average)
+		return each < 4 * average ? each : 4 * average;
+	return average - (average - each) / 8;
+}
+
+static void run_batch(struct runner *runner, faas_function *function, struct choice *choice)
+{
+	int64_t began = runner->now;
+	enum started started = STARTED;
+	bool in_time = true;
+	uint32_t count = 0, i;
+	faas_invocation *dead = NULL;
+
+	for (i = 0; i < load_relaxed(&runner->batch_end) && started == STARTED && in_time; i++) {
+		faas_invocation *invocation = runner->batch[i];
+		bool is_cold = choice->is_cold && count == 0;
+
+		prefetch(i + 1 < BATCH_MAX ? runner->batch[i + 1] : NULL);
+		store_relaxed(&runner->batch_next, i + 1);
+		in_time = run_one(runner, function, choice->worker, invocation, is_cold, &runner->tally, &started);
+		count = load_relaxed(&runner->tally.started);
+	}
+	faas_function_ref(function);
+	faas__mutex_lock(&function->mu);
+	/* A cold batch whose only invocation was taken by others never had its init. */
+	if (choice->is_cold && count == 0) {
+		function->starting--;
+		function->busy++;
+		started = START_FAILED;
+	}
+	faas__slot_count_start(function, choice->is_cold && count > 0, count);
+	if (i < load_relaxed(&runner->batch_end))
+		faas__queue_put_back(function, runner->batch + i, load_relaxed(&runner->batch_end) - i, &dead);
+	store_relaxed(&runner->batch_end, 0);
+	store_relaxed(&runner->batch_next, 0);
+	if (count > 0 && !choice->is_cold)
+		function->run_ns_average = moving_average(function->run_ns_average, runner->now - began, count);
+	faas__mutex_unlock(&function->mu);
+	faas__turn_charge(&function->turn, runner->now - began + LEAST_CHARGE_NS * (int64_t)count - choice->charged);
+	faas__slot_release(function, choice->worker, started, in_time, &runner->tally, runner->now);
+	faas__dead_unref(dead);
+	faas_function_unref(function);
+}
+
+/* ---- A turn ------------------------------------------------------------------------------------------------------ */
+
+static uint32_t batch_size(const faas_function *function) holds_lock(function->mu)
+{
+	int64_t average = function->run_ns_average;
+
+	if (average == 0 || faas__runtime_is_manual(function->runtime))
+		return 1;
+	if (average * BATCH_MAX <= BATCH_NS)
+		return BATCH_MAX;
+	return average >= BATCH_NS ? 1 : (uint32_t)(BATCH_NS / average);
+}
+
+static void choose_batch(faas_function *function, struct runner *runner, struct choice *choice)
+	holds_lock(function->mu)
+{
+	uint32_t most;
+	faas_invocation *invocation;
+
+	if (!faas__queue_has_events(function))
+		return;
+	choice->worker = faas__slot_take(function, runner->now, &choice->is_cold);
+	if (!choice->worker)
+		return;
+	most = choice->is_cold ? 1 : batch_size(function);
+	while (choice->count < most && (invocation = faas__queue_pop(function, &choice->freed)) != NULL) {
+		if (faas__phase_of(load_acquire(&invocation->state)) == PHASE_QUEUED)
+			runner->batch[choice->count++] = invocation;
+		else
+			faas__dead_add(&choice->dead, invocation);
+	}
+	if (choice->freed != 0)
+		sub_seq_cst(&function->load, choice->freed);
+	if (choice->count == 0) {
+		/* Nothing to run, or a producer has not yet linked what it pushed. */
+		function->active--;
+		if (choice->is_cold) {
+			function->starting--;
+			faas__free(&function->runtime->allocator, choice->worker, sizeof(*choice->worker));
+		} else {
+			function->busy--;
+			faas__worker_put_warm(function, choice->worker, runner->now);
+		}
+		choice->worker = NULL;
+		return;
+	}
+	choice->step = STEP_BATCH;
+	choice->charged = choice->count * (function->run_ns_average + LEAST_CHARGE_NS);
+	runner->batch_function = function;
+	store_relaxed(&runner->batch_next, 0);
+	store_relaxed(&runner->batch_end, choice->count);
+	list_push_back(&function->tallies, &runner->tally.node);
+}
+
+static bool wants_provisioned(const faas_function *function, int64_t now) holds_lock(function->mu)
+{
+	return !load_relaxed(&function->is_closed) && function->active < function->max_concurrency &&
+	       faas__worker_may_start(function, now) &&
+	       function->warm_count + function->busy + function->starting < function->provisioned;
+}
+
+static void choose(faas_function *function, struct runner *runner, struct choice *choice) holds_lock(function->mu)
+{
+	if (exchange_seq_cst(&function->chores, 0) != 0) {
+		choice->worker = faas__worker_pop_expired(function, runner->now, &choice->why);
+		if (choice->worker) {
+			choice->step = STEP_RETIRE;
+		} else if (wants_provisioned(function, runner->now) &&
+		           (choice->worker = faas__worker_new(function)) != NULL) {
+			choice->step = STEP_PROVISION;
+			function->starting++;
+			function->active++;
+			faas__slot_raise_peak(function);
+		}
+		if (choice->step != STEP_NOTHING) {
+			/* Perhaps not the last. */
+			store_seq_cst(&function->chores, 1);
+			return;
+		}
+		faas__worker_arm_timer(function);
+	}
+	choose_batch(function, runner, choice);
+}
+
+/* How the function goes on while this thread works. Of a finished function nothing goes on. */
+static void decide_turn(faas_function *function, struct choice *choice, int64_t now) holds_lock(function->mu)
+{
+	uint64_t load = load_seq_cst(&function->load);
+
+	if (load_seq_cst(&function->chores) != 0) {
+		choice->goes_on = true;
+		choice->worth_waking = true;
+		return;
+	}
+	if (load >= LOAD_EVENT) {
+		int64_t behind = (int64_t)LOAD_EVENTS(load) * function->run_ns_average;
+
+		if (!faas__slot_can_start(function, now)) {
+			faas__worker_arm_timer(function);
+			faas__turn_block(&function->turn);
+			return;
+		}
+		choice->goes_on = true;
+		choice->worth_waking = function->run_ns_average == 0 || behind > WORTH_WAKING_NS;
+		return;
+	}
+	faas__turn_idle(&function->turn);
+	if (faas__queue_has_events(function) || load_seq_cst(&function->chores) != 0)
+		faas__turn_kick(&function->runtime->executor, &function->turn);
+}
+
+static void provision(struct runner *runner, faas_function *function, struct worker *worker)
+{
+	faas_context *context = faas__attempt_begin(runner, function, NULL, runner->now);
+	enum started started;
+
+	context->worker = worker;
+	started = faas__attempt_start_worker(context, &runner->now, NULL);
+	if (started == STARTED)
+		faas__attempt_end(context);
+	faas__mutex_lock(&function->mu);
+	function->counts.cold_starts++;
+	function->counts.provisioned_starts++;
+	faas__mutex_unlock(&function->mu);
+	faas__slot_release(function, worker, started, true, NULL, runner->now);
+}
+
+static void retire(struct runner *runner, faas_function *function, struct worker *worker, enum retirement why)
+{
+	struct slot *slot = &runner->thread.slots[0];
+
+	faas__slot_begin(slot, NULL, TIME_NEVER);
+	faas__worker_retire(function, worker, why);
+	faas__slot_end(slot);
+	faas__mutex_lock(&function->mu);
+	faas__function_unlock_and_finish(function);
+}
+
+static bool take(struct turn *turn, struct thread *thread)
+{
+	faas_function *function = container_of(turn, faas_function, turn);
+	struct runner *runner = faas__runner_from(thread);
+	struct executor *executor = &runner->runtime->executor;
+	struct choice choice = {.step = STEP_NOTHING};
+
+	faas_function_ref(function);
+	runner->now = faas__runtime_now(runner->runtime);
+	faas__mutex_lock(&function->mu);
+	choose(function, runner, &choice);
+	/* Before the turn is put back in its place. What it really took is known later. */
+	faas__turn_charge(turn, choice.charged);
+	decide_turn(function, &choice, runner->now);
+	faas__function_unlock_and_finish(function);
+	if (choice.goes_on)
+		faas__turn_again(executor, turn, choice.worth_waking);
+	faas__queue_freed(function, choice.freed);
+	faas__dead_unref(choice.dead);
+	switch (choice.step) {
+	case STEP_RETIRE:
+		retire(runner, function, choice.worker, choice.why);
+		break;
+	case STEP_PROVISION:
+		provision(runner, function, choice.worker);
+		break;
+	case STEP_BATCH:
+		if (choice.count > 1) {
+			store_relaxed(&executor->published_now, runner->now);
+			faas__monitor_tick(executor);
+		}
+		run_batch(runner, function, &choice);
+		break;
+	case STEP_NOTHING:
+		if (choice.goes_on)
+			faas__thread_yield();
+		break;
+	}
+	faas_function_unref(function);
+	return choice.step != STEP_NOTHING;
+}
+
+const struct turn_ops faas__function_turn_ops = {.take = take};

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Runners: what the executor asks of a thread (executor_ops), and guests, which are callers' threads that run handlers
+ * for a while. Guests are kept for reuse until the runtime closes.
+ */
+#include "dispatch/runner.h"
+
+#include <string.h>
+
+#include "dispatch/runtime.h"
+
+static struct runner *runner_new(faas_runtime *runtime, bool is_guest)
+{
+	struct runner *runner = faas__alloc_aligned(&runtime->allocator, sizeof(*runner), FAAS_LINE);
+
+	if (!runner)
+		return NULL;
+	memset(runner, 0, sizeof(*runner));
+	runner->runtime = runtime;
+	for (size_t i = 0; i < THREAD_DEPTH; i++)
+		runner->contexts[i].runner = runner;
+	list_init(&runner->tally.node);
+	if (faas__thread_init(&runner->thread, &runtime->executor, is_guest) == FAAS_OK)
+		return runner;
+	faas__free_aligned(&runtime->allocator, runner, sizeof(*runner), FAAS_LINE);
+	return NULL;
+}
+
+/* The lane's leases, numbers and blocks go back to the runtime. */
+static void retire_lane(faas_runtime *runtime, struct lane *lane)
+{
+	struct lanes *lanes = &runtime->lanes;
+
+	if (lanes->max_events != FAAS_UNLIMITED)
+		add_seq_cst(&lanes->free_events, lane->credit_events);
+	if (lanes->max_bytes != FAAS_UNLIMITED)
+		add_seq_cst(&lanes->free_bytes, lane->credit_bytes);
+	faas__mutex_lock(&runtime->runners_mu);
+	runtime->past_emitted += load_relaxed(&lane->emitted);
+	runtime->past_unmatched += load_relaxed(&lane->unmatched);
+	faas__mutex_unlock(&runtime->runners_mu);
+	faas__block_cache_flush(&runtime->pool, &lane->blocks);
+	faas__free(&runtime->allocator, lane->matches, lane->matches_capacity * sizeof(struct faas_function *));
+}
+
+static void runner_free(struct runner *runner)
+{
+	faas_runtime *runtime = runner->runtime;
+
+	retire_lane(runtime, &runner->lane);
+	for (size_t i = 0; i < THREAD_DEPTH; i++)
+		faas__arena_deinit(&runner->contexts[i].arena, &runtime->allocator);
+	faas__thread_deinit(&runner->thread);
+	faas__free_aligned(&runtime->allocator, runner, sizeof(*runner), FAAS_LINE);
+}
+
+/* ---- What the executor asks -------------------------------------------------------------------------------------- */
+
+static faas_runtime *runtime_of(struct executor *executor)
+{
+	return container_of(executor, faas_runtime, executor);
+}
+
+static struct thread *thread_new(struct executor *executor)
+{
+	struct runner *runner = runner_new(runtime_of(executor), false);
+
+	return runner ? &runner->thread : NULL;
+}
+
+static void thread_free(struct thread *thread)
+{
+	runner_free(faas__runner_from(thread));
+}
+
+static void thread_begin(struct thread *thread)
+{
+	faas_runtime *runtime = faas__runner_from(thread)->runtime;
+
+	if (runtime->on_thread_start)
+		runtime->on_thread_start(runtime->thread_user);
+}
+
+static void thread_end(struct thread *thread)
+{
+	faas_runtime *runtime = faas__runner_from(thread)->runtime;
+
+	if (runtime->on_thread_stop)
+		runtime->on_thread_stop(runtime->thread_user);
+}
+
+/* A start ahead of need has nobody to answer to; it is given up all the same, so that its thread is replaced. */
+static void abandon_provisioned(faas_context *context)
+{
+	faas_function *function = context->function;
+
+	if (exchange_acq_rel(&context->is_given_up, 1) != 0)
+		return;
+	faas__mutex_lock(&function->mu);
+	function->counts.overruns++;
+	function->counts.overrunning++;
+	faas__mutex_unlock(&function->mu);
+	faas__thread_stuck_begin(&context->runner->thread);
+	store_release(&context->is_abandoned, 1);
+}
+
+static void expire(struct thread *thread, void *attempt, int64_t now)
+{
+	faas_context *context = attempt;
+
+	(void)thread;
+	if (context->invocation)
+		(void)faas__settle_abandon(context->invocation, context->is_init ? END_FAILED : END_TIMED_OUT, now, true);
+	else
+		abandon_provisioned(context);
+}
+
+static void abandon(struct thread *thread, void *attempt, int64_t now)
+{
+	faas_context *context = attempt;
+
+	(void)thread;
+	if (context->invocation)
+		(void)faas__settle_abandon(context->invocation, END_CANCELLED, now, true);
+	else
+		abandon_provisioned(context);
+}
+
+static bool is_ahead(struct thread *thread)
+{
+	struct runner *runner = faas__runner_from(thread);
+
+	return load_relaxed(&runner->batch_next) < load_relaxed(&runner->batch_end);
+}
+
+/* Slot 0 is claimed, so the owner is inside an attempt of this batch and stays there. */
+static void hand_back(struct thread *thread)
+{
+	struct runner *runner = faas__runner_from(thread);
+	faas_function *function = runner->batch_function;
+	uint32_t next = load_relaxed(&runner->batch_next), end = load_relaxed(&runner->batch_end);
+	faas_invocation *dead = NULL;
+
+	if (next >= end)
+		return;
+	faas__mutex_lock(&function->mu);
+	faas__queue_put_back(function, runner->batch + next, end - next, &dead);
+	store_relaxed(&runner->batch_end, next);
+	/* The average says "fast"; it was wrong. */
+	function->run_ns_average = TICK_NS;
+	faas__turn_unblock(thread->executor, &function->turn);
+	faas__turn_kick(thread->executor, &function->turn);
+	faas__mutex_unlock(&function->mu);
+	faas__dead_unref(dead);
+}
+
+static void trim(struct executor *executor)
+{
+	faas_runtime *runtime = runtime_of(executor);
+
+	faas__block_pool_trim(&runtime->pool, false);
+	faas__routes_collect(runtime);
+}
+
+static void last_left(struct executor *executor)
+{
+	faas__runtime_tear_down(runtime_of(executor));
+}
+
+const struct executor_ops faas__runner_ops = {
+	.thread_new = thread_new,
+	.thread_free = thread_free,
+	.thread_begin = thread_begin,
+	.thread_end = thread_end,
+	.expire = expire,
+	.abandon = abandon,
+	.is_ahead = is_ahead,
+	.hand_back = hand_back,
+	.trim = trim,
+	.last_left = last_left,
+};
+
+/* ---- Guests ------------------------------------------------------------------------------------------------------ */
+
+struct runner *faas__guest_get(faas_runtime *runtime)
+{
+	struct runner *runner;
+
+	faas__mutex_lock(&runtime->runners_mu);
+	runner = runtime->idle_guests;
+	if (runner)
+		runtime->idle_guests = runner->next_idle;
+	faas__mutex_unlock(&runtime->runners_mu);
+	if (!runner)
+		runner = runner_new(runtime, true);
+	if (runner)
+		faas__executor_add_guest(&runtime->executor, &runner->thread);
+	return runner;
+}
+
+void faas__guest_put(struct runner *runner)
+{
+	faas_runtime *runtime = runner->runtime;
+
+	faas__executor_remove_guest(&runtime->executor, &runner->thread);
+	faas__mutex_lock(&runtime->runners_mu);
+	runtime->past_emitted += load_relaxed(&runner->lane.emitted);
+	runtime->past_unmatched += load_relaxed(&runner->lane.unmatched);
+	store_relaxed(&runner->lane.emitted, 0);
+	store_relaxed(&runner->lane.unmatched, 0);
+	runner->next_idle = runtime->idle_guests;
+	runtime->idle_guests = runner;
+	faas__mutex_unlock(&runtime->runners_mu);
+}
+
+void faas__guests_free(faas_runtime *runtime)
+{
+	struct runner *runner;
+
+	while ((runner = runtime->idle_guests) != NULL) {
+		runtime->idle_guests = runner->next_idle;
+		runner_free(runner);
+	}
+}

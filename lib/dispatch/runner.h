@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Runners: threads as dispatch sees them, with their lane, the batch they took, and the attempts they are in.
+ */
+#ifndef FAAS_DISPATCH_RUNNER_H
+#define FAAS_DISPATCH_RUNNER_H
+
+#include "base/arena.h"
+#include "dispatch/frame.h"
+#include "dispatch/function.h"
+#include "dispatch/lane.h"
+#include "executor/executor.h"
+#include "faas/context.h"
+
+/* One attempt (or init). Its thread's, but for the fields that say otherwise. */
+struct faas_context {
+	struct runner *runner;       /* fixed */
+	faas_function *function;
+	faas_invocation *invocation; /* NULL: a provisioned start */
+	struct worker *worker;       /* NULL: its init runs */
+	int64_t started;             /* written before the slot begins; whoever abandons reads it */
+	int64_t deadline;
+	int64_t init_ns;
+	atomic_u32 is_abandoned;     /* whoever abandons writes it last; see invocation.h */
+	atomic_u32 is_given_up;      /* whoever abandons writes it first: nobody waits any more */
+	bool is_init;
+	bool is_cold;
+	int64_t queued_ns;
+	struct answer *answer;
+	struct message *message;
+	struct arena arena;
+};
+
+struct runner {
+	struct thread thread; /* first: the executor frees and aligns it */
+	faas_runtime *runtime; /* fixed */
+	struct runner *next_idle; /* under runtime.runners_mu: guests */
+	int depth;             /* attempts this thread is in */
+	int64_t now;           /* the last look at the clock */
+	/* The batch; touched by the owner outside of slot 0, and by who claimed slot 0. */
+	faas_function *batch_function;
+	atomic_u32 batch_next;
+	atomic_u32 batch_end;
+	faas_invocation *batch[BATCH_MAX];
+	struct tally tally;
+	struct lane lane;
+	struct faas_context contexts[THREAD_DEPTH];
+};
+
+extern const struct executor_ops faas__runner_ops;
+extern const struct turn_ops faas__function_turn_ops;
+
+static inline struct runner *faas__runner_from(struct thread *thread)
+{
+	return (struct runner *)(void *)thread;
+}
+
+/* A runner for a caller's thread. NULL: no memory. */
+struct runner *faas__guest_get(faas_runtime *runtime);
+void faas__guest_put(struct runner *runner);
+void faas__guests_free(faas_runtime *runtime);
+
+/* ---- run.c ------------------------------------------------------------------------------------------------------- */
+
+#define RUN_CLAIMED 1  /* it ran, or its init failed: it is settled or about to be */
+#define RUN_TAKEN 0    /* somebody else has it */
+/*
+ * Runs a queued invocation on this thread, nested in what it runs already: for waiters and inline calls. RUN_CLAIMED,
+ * RUN_TAKEN, FAAS_EAGAIN: no slot is free or starts are paused, FAAS_EDEADLK: every slot is held by this thread.
+ */
+int faas__run_invocation(struct runner *runner, faas_invocation *invocation);
+
+/*
+ * The same for an invocation that nobody else has seen and that is in no queue. On RUN_CLAIMED it was accepted and one
+ * of its two references is gone; else nothing has happened. FAAS_ENOTFOUND: the function is closed.
+ */
+int faas__run_unqueued(struct runner *runner, faas_invocation *invocation);
+
+/* ---- attempt.c --------------------------------------------------------------------------------------------------- */
+
+/* How a worker's start went: failed, or it returned a state too late (or for nobody). */
+enum started { STARTED, START_FAILED, START_OVERRAN };
+
+/* The context of the next attempt on this thread. `invocation` NULL: a start ahead of need. */
+faas_context *faas__attempt_begin(struct runner *runner, faas_function *function, faas_invocation *invocation,
+                                  int64_t now);
+void faas__attempt_end(faas_context *context);
+
+/* Makes a queued invocation this thread's. False: it was cancelled or claimed, or its caller's time has passed. */
+bool faas__attempt_claim(faas_context *context, int64_t now, struct tally *tally);
+/* The same for one with a result, whatever its caller's time, and also under the function's lock. */
+bool faas__attempt_claim_locked(faas_context *context, struct tally *tally);
+
+/*
+ * Makes the worker's state. Unless STARTED, the invocation, if any, is settled and the attempt over; the slot is still
+ * held. `tally` NULL: without an invocation.
+ */
+enum started faas__attempt_start_worker(faas_context *context, int64_t *now, struct tally *tally);
+
+/* Calls the handler, settles, ends the attempt. False: it overran, and its worker must go. */
+bool faas__attempt_run(faas_context *context, int64_t *now, struct tally *tally);
+
+/* ---- slot.c ------------------------------------------------------------------------------------------------------ */
+
+bool faas__slot_can_start(const faas_function *function, int64_t now) holds_lock(function->mu);
+
+/* A slot and a worker, the warmest or a new one. NULL: none can be had now, and what will change that is arranged. */
+struct worker *faas__slot_take(faas_function *function, int64_t now, bool *ret_is_cold) holds_lock(function->mu);
+void faas__slot_raise_peak(faas_function *function) holds_lock(function->mu);
+
+/* Counts how a batch began; cold and warm starts are counted per attempt. */
+void faas__slot_count_start(faas_function *function, bool is_cold, uint32_t attempts) holds_lock(function->mu);
+
+/*
+ * The end of a batch, a nested run or a provisioned start: slot back, tally (may be NULL) in, worker warm or gone.
+ * No lock is held.
+ */
+void faas__slot_release(faas_function *function, struct worker *worker, enum started started, bool in_time,
+                        struct tally *tally, int64_t now);
+
+/* ---- settle.c ---------------------------------------------------------------------------------------------------- */
+
+/* Writes and publishes the result of an unrun invocation that was moved to SETTLING and counted. */
+void faas__settle_counted(faas_invocation *invocation, enum end end);
+
+/* Ends a queued invocation, one with a result, unrun. False: it was not queued. */
+bool faas__settle_unrun(faas_invocation *invocation, enum end end);
+
+/*
+ * Ends a running invocation while its attempt goes on. False: it was not running. `from_monitor`: user code (callbacks)
+ * is left to others.
+ */
+bool faas__settle_abandon(faas_invocation *invocation, enum end end, int64_t now, bool from_monitor);
+
+/* The thread that ran it: how the attempt ended. False: it had been abandoned. */
+bool faas__settle_attempt(faas_context *context, enum end end, int code, int handler_result, int64_t now,
+                          struct tally *tally);
+
+/* Wakes who waits for the object at this address. */
+void faas__wake_waiters(faas_runtime *runtime, const void *object);
+
+/* Publishes a written result. The caller holds a reference. */
+void faas__settle_publish(faas_invocation *invocation, enum end end, bool from_monitor);
+
+void faas__answer_free(faas_runtime *runtime, struct answer *answer);
+void faas__message_free(faas_runtime *runtime, struct message *message);
+
+/* A handler's answer or message, with its bytes and NULs behind it. */
+struct answer {
+	size_t block_bytes;
+	uint64_t bytes;
+	char *content_type; /* NULL: none */
+	char data[];
+};
+
+struct message {
+	size_t block_bytes;
+	char text[];
+};
+
+#endif
