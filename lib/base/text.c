@@ -69,7 +69,8 @@ uint64_t faas__text_hash(const char *text, size_t bytes, uint64_t seed)
 
 	while (bytes >= sizeof(word)) {
 		memcpy(&word, text, sizeof(word));
-		hash = faas__mix64(hash ^ word);
+		hash = (hash ^ word) * 0x9e3779b97f4a7c15u;
+		hash ^= hash >> 32;
 		text += sizeof(word);
 		bytes -= sizeof(word);
 	}

@@ -52,7 +52,7 @@ int faas__offer_begin(struct offer *offer, faas_runtime *runtime, faas_context *
 	if (unlikely(offer->plan.config->wait_ms != 0) && !faas__runtime_is_manual(runtime) &&
 	    !faas__frame_of(runtime)) {
 		offer->may_wait = true;
-		offer->wait_until = faas__time_after(faas__runtime_now(runtime), faas__ms_to_ns(offer->plan.config->wait_ms));
+		offer->wait_until = 0;
 	}
 	return FAAS_OK;
 }
@@ -140,6 +140,8 @@ bool faas__await_room(struct offer *offer, faas_function *function, int code, si
 
 	if (code != FAAS_EFULL && code != FAAS_ERUNTIMEFULL)
 		return false;
+	if (offer->may_wait && offer->wait_until == 0)
+		offer->wait_until = faas__time_after(now, faas__ms_to_ns(offer->plan.config->wait_ms));
 	if (!offer->may_wait || now >= offer->wait_until || !fits_empty(offer, function, bytes) ||
 	    load_acquire(&runtime->phase) != RUNTIME_OPEN)
 		return false;

@@ -192,7 +192,7 @@ int faas_close(faas_runtime *runtime, int64_t grace_ms, uint32_t flags)
 		if (runtime->clock && runtime->clock->is_manual)
 			faas__clock_unfollow(runtime->clock, &runtime->follower);
 	}
-	faas__executor_abandon_all(executor);
+	faas__runners_cancel_all(runtime);
 	faas__executor_stop(executor);
 	occupied = faas__executor_join(executor);
 	if (occupied > 0 && !(flags & FAAS_CLOSE_DETACH))

@@ -14,7 +14,7 @@ struct offer {
 	struct runner *runner;     /* NULL: a host's thread */
 	struct event_plan plan;
 	bool may_wait;             /* for room, by wait_ms */
-	int64_t wait_until;        /* TIME_NEVER: without limit */
+	int64_t wait_until;        /* 0: not yet looked at the clock; TIME_NEVER: without limit */
 	faas_invocation *dropped;  /* pushed out of full queues: counted, to be settled out of the lane */
 };
 

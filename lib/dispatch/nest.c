@@ -28,10 +28,8 @@ struct run {
 };
 
 /* A slot and a worker. RUN_CLAIMED, or why there is none. */
-static int take(struct run *run) holds_lock(run->function->mu)
+static int take(struct run *run, faas_function *function) holds_lock(function->mu)
 {
-	faas_function *function = run->function;
-
 	if (faas__phase_of(load_acquire(&run->invocation->state)) != PHASE_QUEUED)
 		return RUN_TAKEN;
 	if (function->active >= function->max_concurrency)
@@ -82,7 +80,7 @@ int faas__run_invocation(struct runner *runner, faas_invocation *invocation)
 		return FAAS_EAGAIN;
 	runner->now = faas__runtime_now(runner->runtime);
 	faas__mutex_lock(&function->mu);
-	result = take(&run);
+	result = take(&run, function);
 	if (result != RUN_CLAIMED) {
 		faas__mutex_unlock(&function->mu);
 		return result;
@@ -116,7 +114,7 @@ int faas__run_unqueued(struct runner *runner, faas_invocation *invocation)
 		return FAAS_EAGAIN;
 	runner->now = faas__runtime_now(runner->runtime);
 	faas__mutex_lock(&function->mu);
-	result = load_relaxed(&function->is_closed) ? FAAS_ENOTFOUND : take(&run);
+	result = load_relaxed(&function->is_closed) ? FAAS_ENOTFOUND : take(&run, function);
 	if (result == RUN_CLAIMED) {
 		add_relaxed(&function->accepted, 1);
 		(void)faas__attempt_claim_locked(run.context, &run.tally);

@@ -515,7 +515,7 @@ void faas__routes_deinit(faas_runtime *runtime)
 {
 	struct route_table *routes = &runtime->routes;
 
-	faas__mutex_lock(&routes->mu);
+	faas__mutex_lock(&runtime->routes.mu);
 	collect(runtime);
 	snapshot_free(runtime, exchange_seq_cst(&routes->current, NULL));
 	for (uint32_t i = 0; i < routes->slots_used; i++)
@@ -525,5 +525,5 @@ void faas__routes_deinit(faas_runtime *runtime)
 	routes->slots = NULL;
 	routes->slots_capacity = 0;
 	routes->slots_used = 0;
-	faas__mutex_unlock(&routes->mu);
+	faas__mutex_unlock(&runtime->routes.mu);
 }

@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "base/config.h"
 #include "dispatch/runtime.h"
 
 static struct runner *runner_new(faas_runtime *runtime, bool is_guest)
@@ -115,16 +116,67 @@ static void expire(struct thread *thread, void *attempt, int64_t now)
 		abandon_provisioned(context);
 }
 
-static void abandon(struct thread *thread, void *attempt, int64_t now)
+/* ---- Looking at attempts from outside ---------------------------------------------------------------------------- */
+
+static void cancel(void *attempt, void *arg)
 {
 	faas_context *context = attempt;
 
-	(void)thread;
 	if (context->invocation)
-		(void)faas__settle_abandon(context->invocation, END_CANCELLED, now, true);
+		(void)faas__settle_abandon(context->invocation, END_CANCELLED, *(const int64_t *)arg, true);
 	else
 		abandon_provisioned(context);
 }
+
+void faas__runners_cancel_all(faas_runtime *runtime)
+{
+	int64_t now = faas__runtime_now(runtime);
+
+	faas__executor_visit(&runtime->executor, cancel, &now);
+}
+
+struct overrun_list {
+	struct faas_overrun_stats *stats;
+	int capacity;
+	int count;
+	int64_t now;
+};
+
+static void list_overrun(void *attempt, void *arg)
+{
+	const faas_context *context = attempt;
+	struct overrun_list *list = arg;
+	struct faas_overrun_stats one = {0};
+
+	if (load_acquire(&context->is_given_up) == 0)
+		return;
+	if (list->count < list->capacity) {
+		char *at = (char *)list->stats + (size_t)list->count * list->stats->struct_size;
+
+		one.is_init = context->is_init;
+		one.running_ns = list->now - context->started;
+		strcpy(one.function, context->function->name);
+		/* Elements have the size of the first. */
+		memcpy(at, &list->stats->struct_size, sizeof(list->stats->struct_size));
+		(void)faas__stats_write(at, &one, sizeof(one));
+	}
+	list->count++;
+}
+
+int faas_runtime_overruns(faas_runtime *runtime, struct faas_overrun_stats *stats, int count)
+{
+	struct overrun_list list = {.stats = stats, .capacity = count};
+
+	if (!runtime || count < 0 || (count > 0 && (!stats || stats->struct_size < sizeof(stats->struct_size) * 2)))
+		return FAAS_EINVAL;
+	if (faas__runtime_is_forked(runtime))
+		return FAAS_EFORKED;
+	list.now = faas__runtime_now(runtime);
+	faas__executor_visit(&runtime->executor, list_overrun, &list);
+	return list.count;
+}
+
+/* ---- The rest of what the executor asks -------------------------------------------------------------------------- */
 
 static bool is_ahead(struct thread *thread)
 {
@@ -173,7 +225,6 @@ const struct executor_ops faas__runner_ops = {
 	.thread_begin = thread_begin,
 	.thread_end = thread_end,
 	.expire = expire,
-	.abandon = abandon,
 	.is_ahead = is_ahead,
 	.hand_back = hand_back,
 	.trim = trim,

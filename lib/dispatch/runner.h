@@ -60,6 +60,9 @@ struct runner *faas__guest_get(faas_runtime *runtime);
 void faas__guest_put(struct runner *runner);
 void faas__guests_free(faas_runtime *runtime);
 
+/* Settles everything that runs as cancelled. */
+void faas__runners_cancel_all(faas_runtime *runtime);
+
 /* ---- run.c ------------------------------------------------------------------------------------------------------- */
 
 #define RUN_CLAIMED 1  /* it ran, or its init failed: it is settled or about to be */

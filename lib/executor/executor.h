@@ -185,9 +185,8 @@ struct executor_ops {
 	/* On the new thread, before its first and after its last turn. */
 	void (*thread_begin)(struct thread *thread);
 	void (*thread_end)(struct thread *thread);
-	/* A claimed slot's attempt has passed its deadline; or is to be given up for another reason. Run no user code. */
+	/* A claimed slot's attempt has passed its deadline. Runs no user code. */
 	void (*expire)(struct thread *thread, void *attempt, int64_t now);
-	void (*abandon)(struct thread *thread, void *attempt, int64_t now);
 	/* Whether the thread has taken work ahead; and give it to others, its slot 0 being claimed. */
 	bool (*is_ahead)(struct thread *thread);
 	void (*hand_back)(struct thread *thread);
@@ -266,8 +265,8 @@ int faas__executor_init(struct executor *executor, const struct executor_config 
 void faas__executor_stop(struct executor *executor);
 /* After stop: waits for threads that run nothing. The number of threads that still run something. */
 int faas__executor_join(struct executor *executor);
-/* Hands every attempt that runs to ops->abandon. */
-void faas__executor_abandon_all(struct executor *executor);
+/* Calls `visit` for every attempt that runs, its slot claimed; no lock is held. */
+void faas__executor_visit(struct executor *executor, void (*visit)(void *attempt, void *arg), void *arg);
 /* After join: the last thread to leave is to call ops->last_left. False: there is no thread left to do so. */
 bool faas__executor_detach(struct executor *executor);
 /* After join returned 0, or in last_left: stops the monitor; nothing fires or is started any more. */

@@ -66,8 +66,7 @@ static void expire_due(struct executor *executor, int64_t now)
 }
 
 /* The slot with this number, counting through all threads, claimed if something runs in it. False: past the last. */
-static bool claim_numbered(struct executor *executor, size_t number, struct thread **ret_thread,
-                           struct slot **ret_slot, void **ret_attempt)
+static bool claim_numbered(struct executor *executor, size_t number, struct slot **ret_slot, void **ret_attempt)
 {
 	bool exists = false;
 
@@ -81,7 +80,6 @@ static bool claim_numbered(struct executor *executor, size_t number, struct thre
 			continue;
 		}
 		exists = true;
-		*ret_thread = thread;
 		if (faas__slot_claim(&thread->slots[number], ret_attempt))
 			*ret_slot = &thread->slots[number];
 		break;
@@ -90,18 +88,16 @@ static bool claim_numbered(struct executor *executor, size_t number, struct thre
 	return exists;
 }
 
-void faas__executor_abandon_all(struct executor *executor)
+void faas__executor_visit(struct executor *executor, void (*visit)(void *attempt, void *arg), void *arg)
 {
-	int64_t now = faas__executor_now(executor);
-	struct thread *thread;
 	struct slot *slot;
 	void *attempt;
 
-	for (size_t i = 0; claim_numbered(executor, i, &thread, &slot, &attempt); i++) {
+	for (size_t i = 0; claim_numbered(executor, i, &slot, &attempt); i++) {
 		if (!slot)
 			continue;
 		if (attempt)
-			executor->ops->abandon(thread, attempt, now);
+			visit(attempt, arg);
 		faas__slot_let_go(slot);
 	}
 }
