@@ -96,14 +96,15 @@ FAAS_API int faas_drain(faas_runtime *runtime, int64_t timeout_ms);
 
 /**
  * Drains for up to `grace_ms`, cancels what is left, retires all workers (each `fini` runs on this thread) and frees
- * the runtime. Handlers that are still running are told that they are cancelled and get no further grace: while one
- * runs, nothing it could touch is freed, and the call returns FAAS_EBUSY; call again, or with FAAS_CLOSE_DETACH.
+ * the runtime. Handlers that are still running are told that they are cancelled, and get what is left of the grace.
+ * While one runs, nothing it could touch is freed, and the call returns FAAS_EBUSY; call again, which waits for up to
+ * `grace_ms` for them to return, or with FAAS_CLOSE_DETACH.
  * Handles of functions, invocations and emissions may outlive the runtime; they answer what they know, and
  * otherwise FAAS_ECLOSED. With handles left, or after FAAS_CLOSE_DETACH, the memory goes when the last one does.
  *
  * Threads:  one at a time; no other call on the runtime may be under way or follow, except handles' and, after
  *           FAAS_EBUSY, this one. Not from a handler or callback
- * Blocks:   up to `grace_ms`, then for pool threads that are idle to leave; never for a handler
+ * Blocks:   up to `grace_ms`, then for a moment until idle pool threads have left; no longer for any handler
  * Owns:     takes the runtime on FAAS_OK; leaves it with the caller on every other code
  * Units:    milliseconds; 0: no grace; FAAS_NEVER: without limit
  * Returns:  FAAS_OK; FAAS_EBUSY: handlers still run, nothing was freed; FAAS_EDEADLK: called from a handler or

@@ -141,7 +141,6 @@ bool faas__attempt_run(faas_context *context, int64_t *now, struct tally *tally)
 
 	context->started = *now;
 	context->deadline = attempt_deadline(context, *now);
-	context->invocation->attempts++;
 	rc = enter(context, context->function->deadline_ns, now);
 	in_time = *now <= context->deadline;
 	end = !in_time ? END_TIMED_OUT : rc == 0 ? END_SUCCEEDED : END_FAILED;
@@ -161,8 +160,10 @@ bool faas__attempt_claim_locked(faas_context *context, struct tally *tally)
 	/* Before the state, which is what lets others look at it. Counted before it can end. */
 	bump_release(&tally->started, 1);
 	invocation->attempt = context;
-	if (faas__invocation_move(invocation, PHASE_QUEUED, PHASE_RUNNING))
+	if (faas__invocation_move(invocation, PHASE_QUEUED, PHASE_RUNNING)) {
+		invocation->attempts++;
 		return true;
+	}
 	store_relaxed(&tally->started, load_relaxed(&tally->started) - 1);
 	return false;
 }
@@ -175,6 +176,7 @@ bool faas__attempt_claim(faas_context *context, int64_t now, struct tally *tally
 	if (!faas__has_result(invocation)) {
 		/* Nobody else has a reference. */
 		invocation->attempt = context;
+		invocation->attempts++;
 		store_relaxed(&invocation->state, PHASE_RUNNING);
 		bump_release(&tally->started, 1);
 		return true;

@@ -176,6 +176,7 @@ void faas__runtime_tear_down(faas_runtime *runtime)
 int faas_close(faas_runtime *runtime, int64_t grace_ms, uint32_t flags)
 {
 	struct executor *executor;
+	int64_t until;
 	int occupied;
 
 	if (!runtime || !faas__is_duration(grace_ms) || (flags & ~FAAS_CLOSE_DETACH) != 0)
@@ -185,6 +186,7 @@ int faas_close(faas_runtime *runtime, int64_t grace_ms, uint32_t flags)
 	if (faas__frame_of(runtime))
 		return FAAS_EDEADLK;
 	executor = &runtime->executor;
+	until = faas__time_after(faas__runtime_now(runtime), faas__ms_to_ns(grace_ms));
 	if (load_acquire(&runtime->phase) < RUNTIME_CLOSING) {
 		(void)drain(runtime, grace_ms);
 		raise_phase(runtime, RUNTIME_CLOSING);
@@ -194,7 +196,7 @@ int faas_close(faas_runtime *runtime, int64_t grace_ms, uint32_t flags)
 	}
 	faas__runners_cancel_all(runtime);
 	faas__executor_stop(executor);
-	occupied = faas__executor_join(executor);
+	occupied = faas__executor_join(executor, until);
 	if (occupied > 0 && !(flags & FAAS_CLOSE_DETACH))
 		return FAAS_EBUSY;
 	if (occupied > 0 && faas__executor_detach(executor))

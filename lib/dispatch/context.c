@@ -33,9 +33,7 @@ const char *faas_context_function(const faas_context *context)
 
 int faas_context_attempt(const faas_context *context)
 {
-	if (!context->invocation)
-		return 1;
-	return context->invocation->attempts + (context->is_init ? 1 : 0);
+	return context->invocation ? context->invocation->attempts : 1;
 }
 
 int faas_context_is_cold(const faas_context *context)

@@ -134,6 +134,7 @@ struct faas_function {
 	int64_t run_ns_average;      /* under mu: moving; 0: none yet */
 	bool is_paused;              /* under mu: nothing starts before init_retry_at */
 	int64_t init_retry_at;       /* under mu */
+	int64_t provision_after;     /* under mu: no start ahead of need before */
 	int64_t timer_due;           /* under mu; TIME_NEVER: not set */
 	uint32_t init_failed;        /* under mu: in a row */
 	bool is_sealed;              /* under mu */
@@ -213,6 +214,9 @@ void faas__worker_arm_timer(faas_function *function) holds_lock(function->mu);
 /* How an init ended; arms or ends the backoff. */
 void faas__worker_init_ended(faas_function *function, bool succeeded, int64_t now, int64_t took_ns)
 	holds_lock(function->mu);
+
+/* A start ahead of need failed: the next one waits, even where starts on demand do not. */
+void faas__worker_provision_failed(faas_function *function, int64_t now) holds_lock(function->mu);
 
 /* No memory for a worker: starts are paused for a moment. */
 void faas__worker_out_of_memory(faas_function *function, int64_t now) holds_lock(function->mu);

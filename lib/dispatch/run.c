@@ -172,7 +172,7 @@ static void choose_batch(faas_function *function, struct runner *runner, struct 
 static bool wants_provisioned(const faas_function *function, int64_t now) holds_lock(function->mu)
 {
 	return !load_relaxed(&function->is_closed) && function->active < function->max_concurrency &&
-	       faas__worker_may_start(function, now) &&
+	       faas__worker_may_start(function, now) && now >= function->provision_after &&
 	       function->warm_count + function->busy + function->starting < function->provisioned;
 }
 
@@ -182,12 +182,16 @@ static void choose(faas_function *function, struct runner *runner, struct choice
 		choice->worker = faas__worker_pop_expired(function, runner->now, &choice->why);
 		if (choice->worker) {
 			choice->step = STEP_RETIRE;
-		} else if (wants_provisioned(function, runner->now) &&
-		           (choice->worker = faas__worker_new(function)) != NULL) {
-			choice->step = STEP_PROVISION;
-			function->starting++;
-			function->active++;
-			faas__slot_raise_peak(function);
+		} else if (wants_provisioned(function, runner->now)) {
+			choice->worker = faas__worker_new(function);
+			if (choice->worker) {
+				choice->step = STEP_PROVISION;
+				function->starting++;
+				function->active++;
+				faas__slot_raise_peak(function);
+			} else {
+				faas__worker_out_of_memory(function, runner->now);
+			}
 		}
 		if (choice->step != STEP_NOTHING) {
 			/* Perhaps not the last. */
@@ -238,6 +242,9 @@ static void provision(struct runner *runner, faas_function *function, struct wor
 	faas__mutex_lock(&function->mu);
 	function->counts.cold_starts++;
 	function->counts.provisioned_starts++;
+	function->provision_after = 0;
+	if (started != STARTED)
+		faas__worker_provision_failed(function, runner->now);
 	faas__mutex_unlock(&function->mu);
 	faas__slot_release(function, worker, started, true, NULL, runner->now);
 }

@@ -14,6 +14,7 @@
 
 #define BACKOFF_DOUBLINGS 6u
 #define RETRY_MEMORY_NS 1000000
+#define LEAST_PROVISION_PAUSE_NS 100000000
 
 struct worker *faas__worker_new(faas_function *function)
 {
@@ -86,6 +87,8 @@ static int64_t next_due(faas_function *function) holds_lock(function->mu)
 		                       function->keep_warm_ns);
 	if (function->is_paused && function->init_retry_at < due)
 		due = function->init_retry_at;
+	if (present(function) < function->provisioned && function->provision_after != 0 && function->provision_after < due)
+		due = function->provision_after;
 	return due;
 }
 
@@ -139,6 +142,12 @@ void faas__worker_init_ended(faas_function *function, bool succeeded, int64_t no
 	if (doublings > BACKOFF_DOUBLINGS)
 		doublings = BACKOFF_DOUBLINGS;
 	pause_starts(function, now, function->init_backoff_ns << doublings);
+}
+
+void faas__worker_provision_failed(faas_function *function, int64_t now)
+{
+	function->provision_after = faas__time_after(now, LEAST_PROVISION_PAUSE_NS);
+	faas__worker_arm_timer(function);
 }
 
 void faas__worker_out_of_memory(faas_function *function, int64_t now)

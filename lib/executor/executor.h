@@ -263,8 +263,11 @@ int faas__executor_init(struct executor *executor, const struct executor_config 
 
 /* Asks all threads to leave when they next look for work. */
 void faas__executor_stop(struct executor *executor);
-/* After stop: waits for threads that run nothing. The number of threads that still run something. */
-int faas__executor_join(struct executor *executor);
+/*
+ * After stop: waits for threads that run nothing, and until `until` (a time) for those that run something. The number of
+ * threads that still do.
+ */
+int faas__executor_join(struct executor *executor, int64_t until);
 /* Calls `visit` for every attempt that runs, its slot claimed; no lock is held. */
 void faas__executor_visit(struct executor *executor, void (*visit)(void *attempt, void *arg), void *arg);
 /* After join: the last thread to leave is to call ops->last_left. False: there is no thread left to do so. */

@@ -428,7 +428,7 @@ static bool is_occupied(const struct thread *thread)
 	return faas__slot_is_running(&thread->slots[0]);
 }
 
-int faas__executor_join(struct executor *executor)
+int faas__executor_join(struct executor *executor, int64_t until)
 {
 	int occupied, present;
 
@@ -440,7 +440,7 @@ int faas__executor_join(struct executor *executor)
 			present++;
 			occupied += is_occupied(container_of(node, struct thread, node));
 		}
-		if (present == occupied)
+		if (present == 0 || (present == occupied && faas__executor_now(executor) >= until))
 			break;
 		/* The others are between two turns; they leave without being asked again. */
 		(void)faas__cond_wait_ns(&executor->threads_cond, &executor->threads_mu, TICK_NS);
