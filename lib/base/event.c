@@ -24,32 +24,6 @@ static size_t round_up(size_t bytes)
 
 /* ---- Checking ---------------------------------------------------------------------------------------------------- */
 
-int faas__type_check(const char *type, int wildcards, int code, size_t *ret_bytes)
-{
-	int error = faas__text_check(type, FAAS_MAX_TYPE, ret_bytes);
-	size_t start = 0;
-
-	if (error == FAAS_EATTRIBUTE || (error == FAAS_OK && *ret_bytes == 0))
-		return code;
-	if (error != FAAS_OK)
-		return error;
-	for (size_t i = 0; i <= *ret_bytes; i++) {
-		char c = type[i];
-
-		if (c == ' ')
-			return code;
-		if (c != '.' && c != 0)
-			continue;
-		if (i == start)
-			return code;
-		if (i == start + 1 && (type[start] == '*' || type[start] == '>'))
-			if (!wildcards || (type[start] == '>' && c != 0))
-				return code;
-		start = i + 1;
-	}
-	return FAAS_OK;
-}
-
 /* An optional string that may not be empty. Its length with the NUL is added to the plan. */
 static int check_string(struct event_plan *plan, const char *text, size_t limit, uint16_t *ret_length)
 {
@@ -183,7 +157,7 @@ static int check_type(struct event_plan *plan)
 
 	if (!plan->config->type)
 		return FAAS_ETYPE;
-	error = faas__type_check(plan->config->type, 0, FAAS_ETYPE, &bytes);
+	error = faas__type_check(plan->config->type, false, FAAS_ETYPE, &bytes);
 	if (error != FAAS_OK)
 		return error;
 	plan->type = (uint16_t)bytes;

@@ -76,7 +76,4 @@ int faas__event_plan(struct event_plan *plan, const faas_event_config *config, c
 void faas__event_write(const struct event_plan *plan, faas_event *memory, const struct event_origin *origin,
                        uint64_t sequence, int64_t stamp_ns);
 
-/* Dot-separated tokens, none of them empty. `wildcards`: `*` and a last `>` are allowed. Code: what else is wrong. */
-int faas__type_check(const char *type, int wildcards, int code, size_t *ret_bytes);
-
 #endif

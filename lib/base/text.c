@@ -63,6 +63,53 @@ int faas__text_check(const char *text, size_t limit, size_t *ret_bytes)
 	return FAAS_OK;
 }
 
+/* Whether a token of these bytes, which `end` follows, may stand in a type or pattern. */
+static bool is_token(const unsigned char *token, size_t bytes, unsigned char end, bool wildcards)
+{
+	if (bytes != 1)
+		return bytes > 0;
+	if (token[0] == '*')
+		return wildcards;
+	return token[0] != '>' || (wildcards && end == 0);
+}
+
+int faas__type_check(const char *type, bool wildcards, int code, size_t *ret_bytes)
+{
+	const unsigned char *at = (const unsigned char *)type;
+	size_t start = 0, i = 0;
+
+	for (;;) {
+		unsigned char c = at[i];
+		uint32_t character;
+		size_t bytes;
+
+		if (likely(c > '.' && c < 0x7f)) {
+			i++;
+		} else if (c == '.' || c == 0) {
+			if (i > FAAS_MAX_TYPE)
+				return FAAS_ETOOLONG;
+			if (!is_token(at + start, i - start, c, wildcards))
+				return code;
+			if (c == 0)
+				break;
+			start = ++i;
+		} else if (c <= ' ' || c == 0x7f) {
+			return code;
+		} else if (c < 0x80) {
+			i++;
+		} else {
+			bytes = decode(at + i, &character);
+			if (bytes == 0)
+				return FAAS_ETEXT;
+			if (is_barred(character))
+				return code;
+			i += bytes;
+		}
+	}
+	*ret_bytes = i;
+	return FAAS_OK;
+}
+
 uint64_t faas__text_hash(const char *text, size_t bytes, uint64_t seed)
 {
 	uint64_t hash = seed ^ (bytes * 0x9e3779b97f4a7c15u), word;

@@ -14,6 +14,12 @@
  */
 int faas__text_check(const char *text, size_t limit, size_t *ret_bytes);
 
+/*
+ * Measures an event's type or a pattern over types: dot-separated tokens, none empty, without spaces and barred
+ * characters. `wildcards`: `*` and a last `>` are allowed as tokens. 0, FAAS_ETOOLONG, FAAS_ETEXT, or `code`.
+ */
+int faas__type_check(const char *type, bool wildcards, int code, size_t *ret_bytes);
+
 /* A hash of bytes, different for every seed. */
 uint64_t faas__text_hash(const char *text, size_t bytes, uint64_t seed);
 

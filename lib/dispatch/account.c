@@ -74,11 +74,8 @@ void faas__count_run(faas_function *function, int64_t queued_ns, int64_t run_ns)
 	function->counts.billed_ms += billed_ms(run_ns);
 }
 
-void faas__count_rejected(faas_function *function, int code)
+static void add_rejected(struct counts *counts, int code)
 {
-	struct counts *counts = &function->counts;
-
-	faas__mutex_lock(&function->mu);
 	if (code == FAAS_EFULL)
 		counts->rejected_full++;
 	else if (code == FAAS_ERUNTIMEFULL)
@@ -87,7 +84,23 @@ void faas__count_rejected(faas_function *function, int code)
 		counts->rejected_closed++;
 	else
 		counts->rejected_other++;
+}
+
+void faas__count_rejected(faas_function *function, int code)
+{
+	faas_runtime *runtime = function->runtime;
+	bool is_past;
+
+	faas__mutex_lock(&function->mu);
+	add_rejected(&function->counts, code);
+	is_past = function->is_past;
 	faas__mutex_unlock(&function->mu);
+	if (!is_past)
+		return;
+	/* Through a handle that outlives the function: the totals have its counts already, but for this one. */
+	faas__mutex_lock(&runtime->functions_mu);
+	add_rejected(&runtime->past->counts, code);
+	faas__mutex_unlock(&runtime->functions_mu);
 }
 
 void faas__tally_fold(faas_function *function, struct tally *tally)
@@ -101,7 +114,8 @@ void faas__tally_fold(faas_function *function, struct tally *tally)
 		counts->started_ends[i] += load_relaxed(&tally->ended[i]);
 		store_relaxed(&tally->ended[i], 0);
 	}
-	counts->started += load_relaxed(&tally->started);
+	counts->started += TALLY_STARTS(load_relaxed(&tally->started));
+	counts->cold += TALLY_COLDS(load_relaxed(&tally->started));
 	store_relaxed(&tally->started, 0);
 	store_relaxed(&tally->samples, 0);
 	list_remove(&tally->node);
@@ -124,7 +138,7 @@ static void add_histogram(struct histogram *to, const struct histogram *from)
 
 static void add_tally(struct snapshot *snapshot, const struct tally *tally)
 {
-	uint32_t samples;
+	uint32_t samples, started;
 
 	for (size_t i = 0; i < END_COUNT; i++)
 		snapshot->counts.started_ends[i] += load_acquire(&tally->ended[i]);
@@ -139,7 +153,9 @@ static void add_tally(struct snapshot *snapshot, const struct tally *tally)
 		snapshot->counts.requests++;
 		snapshot->counts.billed_ms += billed_ms(run_ns);
 	}
-	snapshot->counts.started += load_acquire(&tally->started);
+	started = load_acquire(&tally->started);
+	snapshot->counts.started += TALLY_STARTS(started);
+	snapshot->counts.cold += TALLY_COLDS(started);
 }
 
 static void take_snapshot(const faas_function *function, struct snapshot *snapshot) holds_lock(function->mu)
@@ -157,6 +173,7 @@ static void take_snapshot(const faas_function *function, struct snapshot *snapsh
 static void add_counts(struct counts *to, const struct counts *from)
 {
 	to->started += from->started;
+	to->cold += from->cold;
 	for (size_t i = 0; i < END_COUNT; i++) {
 		to->started_ends[i] += from->started_ends[i];
 		to->unstarted_ends[i] += from->unstarted_ends[i];
@@ -167,8 +184,6 @@ static void add_counts(struct counts *to, const struct counts *from)
 	to->rejected_other += from->rejected_other;
 	to->overruns += from->overruns;
 	to->overrunning += from->overrunning;
-	to->cold_starts += from->cold_starts;
-	to->warm_starts += from->warm_starts;
 	to->provisioned_starts += from->provisioned_starts;
 	to->init_failures += from->init_failures;
 	to->init_ns += from->init_ns;
@@ -213,8 +228,8 @@ static void fill_stats(struct faas_function_stats *stats, const struct snapshot 
 	stats->overrunning = counts->overrunning;
 	stats->overruns = counts->overruns;
 	stats->workers_peak = counts->workers_peak;
-	stats->cold_starts = counts->cold_starts;
-	stats->warm_starts = counts->warm_starts;
+	stats->cold_starts = counts->cold + counts->provisioned_starts;
+	stats->warm_starts = counts->started - counts->cold;
 	stats->provisioned_starts = counts->provisioned_starts;
 	stats->init_failures = counts->init_failures;
 	stats->init_ns = counts->init_ns;
@@ -270,6 +285,7 @@ void faas__past_add(faas_function *function)
 
 	faas__mutex_lock(&function->mu);
 	take_snapshot(function, &snapshot);
+	function->is_past = true;
 	faas__mutex_unlock(&function->mu);
 	add_counts(&past->counts, &snapshot.counts);
 	past->accepted += snapshot.accepted;
@@ -315,6 +331,8 @@ static void fill_lanes_and_threads(faas_runtime *runtime, struct faas_runtime_st
 	struct executor *executor = &runtime->executor;
 	struct lanes *lanes = &runtime->lanes;
 
+	stats->queued_events = stats->total.queued;
+	stats->queued_bytes = stats->total.queued_bytes;
 	if (lanes->max_events != FAAS_UNLIMITED)
 		stats->queued_events = (uint64_t)(lanes->max_events - load_relaxed(&lanes->free_events));
 	if (lanes->max_bytes != FAAS_UNLIMITED)

@@ -10,7 +10,7 @@
 #include "dispatch/runtime.h"
 
 faas_context *faas__attempt_begin(struct runner *runner, faas_function *function, faas_invocation *invocation,
-                                  int64_t now)
+                                  bool is_cold, int64_t now)
 {
 	faas_context *context = &runner->contexts[runner->depth];
 
@@ -19,7 +19,7 @@ faas_context *faas__attempt_begin(struct runner *runner, faas_function *function
 	/* The stamp comes from a time that threads publish, and may be a little ahead of this thread's. */
 	context->queued_ns = invocation && now > invocation->event->stamp_ns ? now - invocation->event->stamp_ns : 0;
 	context->init_ns = 0;
-	context->is_cold = false;
+	context->is_cold = is_cold;
 	context->is_init = false;
 	context->answer = NULL;
 	context->message = NULL;
@@ -94,14 +94,13 @@ enum started faas__attempt_start_worker(faas_context *context, int64_t *now, str
 	bool late, ok;
 	int rc = 0;
 
-	context->is_cold = true;
 	if (function->init) {
 		context->is_init = true;
 		context->started = began;
 		context->deadline = faas__time_after(began, function->init_deadline_ns);
 		rc = enter(context, function->init_deadline_ns, now);
 	}
-	late = context->is_init && *now > context->deadline;
+	late = context->is_init && *now >= context->deadline;
 	ok = rc == 0 && !late;
 	faas__mutex_lock(&function->mu);
 	faas__worker_init_ended(function, ok, *now, *now - began);
@@ -142,7 +141,7 @@ bool faas__attempt_run(faas_context *context, int64_t *now, struct tally *tally)
 	context->started = *now;
 	context->deadline = attempt_deadline(context, *now);
 	rc = enter(context, context->function->deadline_ns, now);
-	in_time = *now <= context->deadline;
+	in_time = *now < context->deadline;
 	end = !in_time ? END_TIMED_OUT : rc == 0 ? END_SUCCEEDED : END_FAILED;
 	code = !in_time ? FAAS_ETIMEDOUT : rc == 0 ? FAAS_OK : FAAS_EFAILED;
 	if (!faas__settle_attempt(context, end, code, end == END_FAILED ? rc : 0, *now, tally)) {
@@ -153,19 +152,26 @@ bool faas__attempt_run(faas_context *context, int64_t *now, struct tally *tally)
 	return in_time;
 }
 
+static void count_start(const faas_context *context, struct tally *tally)
+{
+	bump_release(&tally->started, TALLY_STARTED + (context->is_cold ? TALLY_COLD : 0u));
+}
+
+/*
+ * Counted before anybody can end it, and only after nobody else can claim it: between the two it is STARTING, for which
+ * others wait.
+ */
 bool faas__attempt_claim_locked(faas_context *context, struct tally *tally)
 {
 	faas_invocation *invocation = context->invocation;
 
-	/* Before the state, which is what lets others look at it. Counted before it can end. */
-	bump_release(&tally->started, 1);
+	if (!faas__invocation_move(invocation, PHASE_QUEUED, PHASE_STARTING))
+		return false;
 	invocation->attempt = context;
-	if (faas__invocation_move(invocation, PHASE_QUEUED, PHASE_RUNNING)) {
-		invocation->attempts++;
-		return true;
-	}
-	store_relaxed(&tally->started, load_relaxed(&tally->started) - 1);
-	return false;
+	invocation->attempts++;
+	count_start(context, tally);
+	(void)faas__invocation_move(invocation, PHASE_STARTING, PHASE_RUNNING);
+	return true;
 }
 
 /* Makes a queued invocation this thread's. False: it was cancelled or claimed, or its caller's time has passed. */
@@ -178,7 +184,7 @@ bool faas__attempt_claim(faas_context *context, int64_t now, struct tally *tally
 		invocation->attempt = context;
 		invocation->attempts++;
 		store_relaxed(&invocation->state, PHASE_RUNNING);
-		bump_release(&tally->started, 1);
+		count_start(context, tally);
 		return true;
 	}
 	if (faas__result_of(invocation)->deadline <= now && faas__settle_unrun(invocation, END_EXPIRED))

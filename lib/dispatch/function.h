@@ -57,7 +57,7 @@ enum end {
  */
 struct tally {
 	struct list node; /* under function.mu: in function.tallies */
-	atomic_u32 started;
+	atomic_u32 started; /* TALLY_STARTED for each, TALLY_COLD for each with an init: one word, so that both show at once */
 	atomic_u32 ended[END_COUNT];
 	atomic_u32 samples; /* entries below that are complete */
 	atomic_u64 billed_ms;
@@ -66,6 +66,11 @@ struct tally {
 	int64_t queue_ns[BATCH_MAX];
 	int64_t run_ns[BATCH_MAX];
 };
+
+#define TALLY_STARTED 1u
+#define TALLY_COLD 0x10000u
+#define TALLY_STARTS(word) ((word) & 0xffffu)
+#define TALLY_COLDS(word) ((word) >> 16)
 
 enum retirement {
 	RETIRED_IDLE,
@@ -78,12 +83,13 @@ enum retirement {
 /* Under function.mu. */
 struct counts {
 	uint64_t started;
+	uint64_t cold; /* of the started ones */
 	uint64_t started_ends[END_COUNT];   /* of invocations that had been started */
 	uint64_t unstarted_ends[END_COUNT]; /* of those that had not */
 	uint64_t rejected_full, rejected_runtime_full, rejected_closed, rejected_other;
 	uint64_t overruns;
 	uint64_t overrunning; /* gauge */
-	uint64_t cold_starts, warm_starts, provisioned_starts, init_failures, init_ns;
+	uint64_t provisioned_starts, init_failures, init_ns;
 	uint64_t retired[RETIRED_COUNT];
 	uint64_t workers_peak;
 	uint64_t requests, billed_ms;
@@ -139,6 +145,7 @@ struct faas_function {
 	uint32_t init_failed;        /* under mu: in a row */
 	bool is_sealed;              /* under mu */
 	bool is_finished;            /* under mu */
+	bool is_past;                /* under mu: its counts have been added to the runtime's past */
 	bool is_closing;             /* under mu: the runtime is closed, not the function unregistered */
 	struct timer timer;          /* counted while set: the idle end of a worker, or the end of a backoff */
 	struct counts counts;        /* under mu */

@@ -6,7 +6,8 @@
  *
  * The state word decides everything; whoever wins a transition does the counting:
  *
- *     QUEUED  -> RUNNING    the thread that runs it (or a waiter that claims it)
+ *     QUEUED  -> STARTING   the thread that runs it (or a waiter that claims it)
+ *     STARTING -> RUNNING   the same thread, after it has counted the start
  *     QUEUED  -> SETTLING   cancelled, dropped, expired
  *     RUNNING -> SETTLING   the thread that ran it; or its deadline, or a cancel: then the attempt is abandoned
  *     SETTLING -> SETTLED   the same thread, after the result is written
@@ -41,6 +42,7 @@ struct lane;
 #define PHASE_RUNNING 1u
 #define PHASE_SETTLING 2u
 #define PHASE_SETTLED 3u
+#define PHASE_STARTING 4u
 #define STATUS_SHIFT 4
 #define STATUS_MASK 0xf0u
 #define HAS_WAITERS 0x100u

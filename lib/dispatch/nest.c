@@ -38,7 +38,7 @@ static int take(struct run *run, faas_function *function) holds_lock(function->m
 	if (!run->worker)
 		return FAAS_EAGAIN;
 	list_push_back(&function->tallies, &run->tally.node);
-	run->context = faas__attempt_begin(run->runner, function, run->invocation, run->runner->now);
+	run->context = faas__attempt_begin(run->runner, function, run->invocation, run->is_cold, run->runner->now);
 	run->context->worker = run->worker;
 	return RUN_CLAIMED;
 }
@@ -56,14 +56,12 @@ static void finish(struct run *run, bool claimed)
 		started = faas__attempt_start_worker(run->context, &run->runner->now, &run->tally);
 	if (claimed && started == STARTED)
 		in_time = faas__attempt_run(run->context, &run->runner->now, &run->tally);
-	faas__mutex_lock(&function->mu);
-	if (claimed) {
-		faas__slot_count_start(function, run->is_cold, 1);
-	} else if (run->is_cold) {
+	if (!claimed && run->is_cold) {
+		faas__mutex_lock(&function->mu);
 		function->starting--;
 		function->busy++;
+		faas__mutex_unlock(&function->mu);
 	}
-	faas__mutex_unlock(&function->mu);
 	faas__slot_release(function, run->worker, started, in_time, &run->tally, run->runner->now);
 }
 

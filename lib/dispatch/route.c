@@ -431,7 +431,7 @@ int faas_bind(faas_runtime *runtime, const faas_binding_config *given, uint64_t 
 		return FAAS_EINVAL;
 	if (load_acquire(&runtime->phase) >= RUNTIME_CLOSING)
 		return FAAS_ECLOSED;
-	error = faas__type_check(config->pattern, 1, FAAS_EPATTERN, &bytes);
+	error = faas__type_check(config->pattern, true, FAAS_EPATTERN, &bytes);
 	if (error == FAAS_OK)
 		error = faas__function_get(runtime, config->function, &function);
 	if (error != FAAS_OK)

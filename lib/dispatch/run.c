@@ -45,7 +45,7 @@ struct choice {
 static bool run_one(struct runner *runner, faas_function *function, struct worker *worker,
                     faas_invocation *invocation, bool is_cold, struct tally *tally, enum started *started)
 {
-	faas_context *context = faas__attempt_begin(runner, function, invocation, runner->now);
+	faas_context *context = faas__attempt_begin(runner, function, invocation, is_cold, runner->now);
 	bool in_time = true;
 
 	context->worker = worker;
@@ -91,7 +91,7 @@ static void run_batch(struct runner *runner, faas_function *function, struct cho
 		prefetch(i + 1 < BATCH_MAX ? runner->batch[i + 1] : NULL);
 		store_relaxed(&runner->batch_next, i + 1);
 		in_time = run_one(runner, function, choice->worker, invocation, is_cold, &runner->tally, &started);
-		count = load_relaxed(&runner->tally.started);
+		count = TALLY_STARTS(load_relaxed(&runner->tally.started));
 	}
 	faas_function_ref(function);
 	faas__mutex_lock(&function->mu);
@@ -101,7 +101,6 @@ static void run_batch(struct runner *runner, faas_function *function, struct cho
 		function->busy++;
 		started = START_FAILED;
 	}
-	faas__slot_count_start(function, choice->is_cold && count > 0, count);
 	if (i < load_relaxed(&runner->batch_end))
 		faas__queue_put_back(function, runner->batch + i, load_relaxed(&runner->batch_end) - i, &dead);
 	store_relaxed(&runner->batch_end, 0);
@@ -186,6 +185,7 @@ static void choose(faas_function *function, struct runner *runner, struct choice
 			choice->worker = faas__worker_new(function);
 			if (choice->worker) {
 				choice->step = STEP_PROVISION;
+				function->counts.provisioned_starts++;
 				function->starting++;
 				function->active++;
 				faas__slot_raise_peak(function);
@@ -232,7 +232,7 @@ static void decide_turn(faas_function *function, struct choice *choice, int64_t 
 
 static void provision(struct runner *runner, faas_function *function, struct worker *worker)
 {
-	faas_context *context = faas__attempt_begin(runner, function, NULL, runner->now);
+	faas_context *context = faas__attempt_begin(runner, function, NULL, true, runner->now);
 	enum started started;
 
 	context->worker = worker;
@@ -240,8 +240,6 @@ static void provision(struct runner *runner, faas_function *function, struct wor
 	if (started == STARTED)
 		faas__attempt_end(context);
 	faas__mutex_lock(&function->mu);
-	function->counts.cold_starts++;
-	function->counts.provisioned_starts++;
 	function->provision_after = 0;
 	if (started != STARTED)
 		faas__worker_provision_failed(function, runner->now);

@@ -86,7 +86,7 @@ enum started { STARTED, START_FAILED, START_OVERRAN };
 
 /* The context of the next attempt on this thread. `invocation` NULL: a start ahead of need. */
 faas_context *faas__attempt_begin(struct runner *runner, faas_function *function, faas_invocation *invocation,
-                                  int64_t now);
+                                  bool is_cold, int64_t now);
 void faas__attempt_end(faas_context *context);
 
 /* Makes a queued invocation this thread's. False: it was cancelled or claimed, or its caller's time has passed. */
@@ -110,9 +110,6 @@ bool faas__slot_can_start(const faas_function *function, int64_t now) holds_lock
 /* A slot and a worker, the warmest or a new one. NULL: none can be had now, and what will change that is arranged. */
 struct worker *faas__slot_take(faas_function *function, int64_t now, bool *ret_is_cold) holds_lock(function->mu);
 void faas__slot_raise_peak(faas_function *function) holds_lock(function->mu);
-
-/* Counts how a batch began; cold and warm starts are counted per attempt. */
-void faas__slot_count_start(faas_function *function, bool is_cold, uint32_t attempts) holds_lock(function->mu);
 
 /*
  * The end of a batch, a nested run or a provisioned start: slot back, tally (may be NULL) in, worker warm or gone.

@@ -113,14 +113,3 @@ void faas__slot_release(faas_function *function, struct worker *worker, enum sta
 	}
 	faas_function_unref(function);
 }
-
-/* Counts how the batch began; cold and warm starts are counted per attempt. */
-void faas__slot_count_start(faas_function *function, bool is_cold, uint32_t attempts)
-{
-	if (is_cold) {
-		function->counts.cold_starts++;
-		function->counts.warm_starts += attempts > 0 ? attempts - 1 : 0;
-	} else {
-		function->counts.warm_starts += attempts;
-	}
-}

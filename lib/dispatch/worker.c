@@ -96,23 +96,46 @@ void faas__worker_arm_timer(faas_function *function)
 {
 	int64_t due = next_due(function);
 
-	/* A timer that is set fires no later; the turn it causes looks again. */
-	if (due == TIME_NEVER || (function->timer_due != TIME_NEVER && function->timer_due <= due))
+	/* One that is set fires no later, looks again, and costs nothing now. In manual mode faas_next_due is to be exact. */
+	if (function->timer_due <= due && !faas__runtime_is_manual(function->runtime))
+		return;
+	if (function->timer_due == due)
 		return;
 	function->timer_due = due;
-	if (faas__timer_set(&function->runtime->executor, &function->timer, due))
+	if (due == TIME_NEVER) {
+		if (faas__timer_cancel(&function->runtime->executor, &function->timer))
+			faas_function_unref(function);
+	} else if (faas__timer_set(&function->runtime->executor, &function->timer, due)) {
 		faas_function_ref(function);
+	}
+}
+
+/* What was due by `now` is over: starts may go on. */
+static void end_pauses(faas_function *function, int64_t now) holds_lock(function->mu)
+{
+	if (function->is_paused && function->init_retry_at <= now)
+		function->is_paused = false;
+	if (function->provision_after <= now)
+		function->provision_after = 0;
 }
 
 void faas__worker_timer_fired(struct timer *timer, int64_t now)
 {
 	faas_function *function = container_of(timer, faas_function, timer);
 
-	(void)now;
 	faas__mutex_lock(&function->mu);
-	function->timer_due = TIME_NEVER;
-	if (!function->is_finished)
-		faas__function_chore(function);
+	/* It may have been set again since it was taken out to fire. */
+	if (function->timer_due <= now)
+		function->timer_due = TIME_NEVER;
+	if (!function->is_finished) {
+		bool is_due = next_due(function) <= now;
+
+		end_pauses(function, now);
+		if (is_due)
+			faas__function_chore(function);
+		else
+			faas__worker_arm_timer(function);
+	}
 	faas__mutex_unlock(&function->mu);
 	faas_function_unref(function);
 }
