@@ -56,11 +56,10 @@ static void finish(struct run *run, bool claimed)
 		started = faas__attempt_start_worker(run->context, &run->runner->now, &run->tally);
 	if (claimed && started == STARTED)
 		in_time = faas__attempt_run(run->context, &run->runner->now, &run->tally);
+	faas__mutex_lock(&function->mu);
 	if (!claimed && run->is_cold) {
-		faas__mutex_lock(&function->mu);
 		function->starting--;
 		function->busy++;
-		faas__mutex_unlock(&function->mu);
 	}
 	faas__slot_release(function, run->worker, started, in_time, &run->tally, run->runner->now);
 }

@@ -93,7 +93,7 @@ static void run_batch(struct runner *runner, faas_function *function, struct cho
 		in_time = run_one(runner, function, choice->worker, invocation, is_cold, &runner->tally, &started);
 		count = TALLY_STARTS(load_relaxed(&runner->tally.started));
 	}
-	faas_function_ref(function);
+	faas__turn_charge(&function->turn, runner->now - began + LEAST_CHARGE_NS * (int64_t)count - choice->charged);
 	faas__mutex_lock(&function->mu);
 	/* A cold batch whose only invocation was taken by others never had its init. */
 	if (choice->is_cold && count == 0) {
@@ -107,11 +107,8 @@ static void run_batch(struct runner *runner, faas_function *function, struct cho
 	store_relaxed(&runner->batch_next, 0);
 	if (count > 0 && !choice->is_cold)
 		function->run_ns_average = moving_average(function->run_ns_average, runner->now - began, count);
-	faas__mutex_unlock(&function->mu);
-	faas__turn_charge(&function->turn, runner->now - began + LEAST_CHARGE_NS * (int64_t)count - choice->charged);
 	faas__slot_release(function, choice->worker, started, in_time, &runner->tally, runner->now);
 	faas__dead_unref(dead);
-	faas_function_unref(function);
 }
 
 /* ---- A turn ------------------------------------------------------------------------------------------------------ */
@@ -243,7 +240,6 @@ static void provision(struct runner *runner, faas_function *function, struct wor
 	function->provision_after = 0;
 	if (started != STARTED)
 		faas__worker_provision_failed(function, runner->now);
-	faas__mutex_unlock(&function->mu);
 	faas__slot_release(function, worker, started, true, NULL, runner->now);
 }
 

@@ -113,10 +113,10 @@ void faas__slot_raise_peak(faas_function *function) holds_lock(function->mu);
 
 /*
  * The end of a batch, a nested run or a provisioned start: slot back, tally (may be NULL) in, worker warm or gone.
- * No lock is held.
+ * Unlocks; the caller holds a reference to the function.
  */
 void faas__slot_release(faas_function *function, struct worker *worker, enum started started, bool in_time,
-                        struct tally *tally, int64_t now);
+                        struct tally *tally, int64_t now) drops_lock(function->mu);
 
 /* ---- settle.c ---------------------------------------------------------------------------------------------------- */
 

@@ -83,33 +83,20 @@ static void discard_worker(faas_function *function, struct worker *worker, bool 
 	faas__mutex_unlock(&function->mu);
 }
 
-/* The end of a batch, a nested run or a provisioned start: slot back, tally in, worker warm or gone. */
-static void release(faas_function *function, struct worker *worker, enum started started, bool in_time,
-                    struct tally *tally, int64_t now)
-{
-	bool keeps = started == STARTED && in_time;
-
-	faas__mutex_lock(&function->mu);
-	if (!keeps)
-		function->retiring++;
-	if (tally)
-		faas__tally_fold(function, tally);
-	give_back(function, keeps ? worker : NULL, now);
-	faas__function_unlock_and_finish(function);
-}
-
 void faas__slot_release(faas_function *function, struct worker *worker, enum started started, bool in_time,
                         struct tally *tally, int64_t now)
 {
 	bool keeps = started == STARTED && in_time;
 
-	/* `retiring` keeps the function from finishing; a reference keeps it in memory. */
-	faas_function_ref(function);
-	release(function, worker, started, in_time, tally, now);
-	if (!keeps) {
-		discard_worker(function, worker, started != START_FAILED, RETIRED_OVERRUN);
-		faas__mutex_lock(&function->mu);
-		faas__function_unlock_and_finish(function);
-	}
-	faas_function_unref(function);
+	if (tally)
+		faas__tally_fold(function, tally);
+	/* Keeps the function from finishing while fini runs. */
+	function->retiring += !keeps;
+	give_back(function, keeps ? worker : NULL, now);
+	faas__function_unlock_and_finish(function);
+	if (keeps)
+		return;
+	discard_worker(function, worker, started != START_FAILED, RETIRED_OVERRUN);
+	faas__mutex_lock(&function->mu);
+	faas__function_unlock_and_finish(function);
 }
