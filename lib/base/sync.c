@@ -8,17 +8,22 @@
  * which is why the shared library is linked so that it stays loaded.
  */
 #if defined(__linux__)
-#define _GNU_SOURCE /* sched_getaffinity, pthread_setname_np */
+#define _GNU_SOURCE /* sched_getaffinity, pthread_setname_np, syscall */
 #endif
 
 #include "base/sync.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#endif
 #include <time.h>
 #include <unistd.h>
 
@@ -172,6 +177,41 @@ int64_t faas__thread_cpu_ns(pthread_t thread)
 	(void)thread;
 #endif
 	return -1;
+}
+
+long faas__thread_number(void)
+{
+#if defined(__linux__)
+	return syscall(SYS_gettid);
+#else
+	return 0;
+#endif
+}
+
+/* Linux: the letter behind the name in parentheses, of which the last one counts (proc(5)). */
+bool faas__thread_is_runnable(long number)
+{
+#if defined(__linux__)
+	char text[256];
+	const char *end;
+	ssize_t bytes;
+	int fd;
+
+	(void)snprintf(text, sizeof(text), "/proc/self/task/%ld/stat", number);
+	fd = open(text, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	bytes = read(fd, text, sizeof(text) - 1);
+	(void)close(fd);
+	if (bytes <= 0)
+		return false;
+	text[bytes] = 0;
+	end = strrchr(text, ')');
+	return end && end[1] == ' ' && end[2] == 'R';
+#else
+	(void)number;
+	return false;
+#endif
 }
 
 void faas__thread_yield(void)

@@ -53,6 +53,15 @@ void faas__thread_set_name(const char *name);
 /* The CPU time `thread` has used, in ns; -1 where the system cannot tell. */
 int64_t faas__thread_cpu_ns(pthread_t thread);
 
+/* The system's number of the calling thread, for faas__thread_is_runnable; 0 where there is none. */
+long faas__thread_number(void);
+
+/*
+ * Whether a thread of this process runs or waits for a processor, rather than for anything else. False also where the
+ * system does not tell.
+ */
+bool faas__thread_is_runnable(long number);
+
 /* Gives the processor to another thread that is ready to run. */
 void faas__thread_yield(void);
 

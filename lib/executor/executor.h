@@ -172,6 +172,7 @@ struct thread {
 	atomic_u32 is_idle;             /* owner writes; monitor reads: looking around or parked */
 	atomic_u32 is_waiting;          /* owner writes; monitor reads: parked inside a handler, as the library knows */
 	atomic_u32 stuck;               /* attempts on this thread that nobody waits for any more */
+	atomic_i64 number;              /* owner writes at its start; monitor reads: see faas__thread_number */
 	uint64_t seen_word;             /* monitor only: slot 0 at the last tick */
 	int64_t seen_cpu_ns;            /* monitor only */
 	bool seen_blocked;              /* monitor only */

@@ -16,7 +16,8 @@
  *
  * Growth beyond the base number of threads: only when turns have waited for more than a tick, and fewer threads than
  * the base are running for real. A thread that is known to wait or to be given up counts as blocked; any other counts
- * as blocked if it is in the same attempt as at the last tick and its processor clock stood still meanwhile.
+ * as blocked if it is in the same attempt as at the last tick and its processor clock stood still meanwhile, and, where
+ * the system tells, it is not waiting for a processor.
  */
 #include "executor/executor.h"
 
@@ -225,7 +226,27 @@ static void hand_back_batches(struct executor *executor)
 	}
 }
 
-static bool may_grow(const struct executor *executor, const struct census *census)
+/*
+ * A processor clock stands still, too, while a thread waits for a processor on a busy machine: before the pool grows,
+ * those that seemed blocked are looked at once more, with the system's own word on it.
+ */
+static int64_t count_starved(struct executor *executor)
+{
+	int64_t starved = 0;
+
+	faas__mutex_lock(&executor->threads_mu);
+	list_each(node, &executor->threads) {
+		struct thread *thread = container_of(node, struct thread, node);
+
+		if (!thread->is_guest && thread->seen_blocked && load_acquire(&thread->is_waiting) == 0 &&
+		    load_acquire(&thread->stuck) == 0)
+			starved += faas__thread_is_runnable((long)load_relaxed(&thread->number));
+	}
+	faas__mutex_unlock(&executor->threads_mu);
+	return starved;
+}
+
+static bool may_grow(struct executor *executor, const struct census *census)
 {
 	int64_t stuck = load_seq_cst(&executor->stuck_threads);
 
@@ -233,7 +254,8 @@ static bool may_grow(const struct executor *executor, const struct census *censu
 		stuck = executor->max_overruns;
 	if (census->total < executor->base_threads)
 		return true;
-	return census->running < executor->base_threads && census->total < executor->max_threads + stuck;
+	return census->running < executor->base_threads && census->total < executor->max_threads + stuck &&
+	       census->running + count_starved(executor) < executor->base_threads;
 }
 
 static void grow(struct executor *executor, const struct census *census, bool waits)

@@ -245,6 +245,7 @@ static void *thread_main(void *arg)
 	struct turn *turn;
 
 	faas__thread_set_name(executor->thread_name);
+	store_relaxed(&thread->number, faas__thread_number());
 	executor->ops->thread_begin(thread);
 	while ((turn = await_turn(executor, thread)) != NULL)
 		(void)turn->ops->take(turn, thread);
