@@ -13,6 +13,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/config.h"
+
 #if !defined(MAP_ANONYMOUS) && defined(MAP_ANON)
 #define MAP_ANONYMOUS MAP_ANON
 #endif
@@ -64,11 +66,14 @@ static void default_free(void *user, void *memory, uint64_t bytes, uint64_t alig
 
 int faas__allocator_init(struct allocator *allocator, const faas_allocator_config *config)
 {
+	faas_allocator_config copy;
+
 	if (!config) {
 		*allocator = (struct allocator){.alloc = default_alloc, .free = default_free};
 		return FAAS_OK;
 	}
-	if (config->struct_size < sizeof(*config) || !config->alloc || !config->free)
+	config = faas__config_read(config, &copy, sizeof(copy));
+	if (!config || config->reserved != 0 || !config->alloc || !config->free)
 		return FAAS_EINVAL;
 	*allocator = (struct allocator){.alloc = config->alloc, .free = config->free, .user = config->user};
 	return FAAS_OK;

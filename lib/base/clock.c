@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "base/alloc.h"
+#include "base/config.h"
 
 #define LATEST ((int64_t)1 << 62)
 
@@ -58,12 +59,17 @@ static int clock_new(faas_clock **ret_clock)
 	return FAAS_OK;
 }
 
-int faas_clock_new(const faas_clock_config *config, faas_clock **ret_clock)
+int faas_clock_new(const faas_clock_config *given, faas_clock **ret_clock)
 {
+	faas_clock_config copy;
+	const faas_clock_config *config;
 	faas_clock *clock;
 	int error;
 
-	if (!config || !ret_clock || config->struct_size < sizeof(*config) || !config->monotonic_ns)
+	if (!given || !ret_clock)
+		return FAAS_EINVAL;
+	config = faas__config_read(given, &copy, sizeof(copy));
+	if (!config || config->reserved != 0 || !config->monotonic_ns)
 		return FAAS_EINVAL;
 	error = clock_new(&clock);
 	if (error != FAAS_OK)

@@ -75,11 +75,16 @@ static bool is_attribute_name(const char *name)
 	return i > 0;
 }
 
-static const faas_attribute_config *attribute_at(const struct event_plan *plan, uint64_t index)
+/* One of the attributes, in our size; `copy` is where it is translated. NULL: no size of ours, or unknown content. */
+static const faas_attribute_config *attribute_at(const struct event_plan *plan, uint64_t index,
+                                                 faas_attribute_config *copy)
 {
-	const char *base = (const char *)plan->config->attributes;
+	const char *at = (const char *)plan->config->attributes + (size_t)index * plan->attribute_stride;
+	const faas_attribute_config *attribute = (const faas_attribute_config *)(const void *)at;
 
-	return (const faas_attribute_config *)(const void *)(base + (size_t)index * plan->attribute_stride);
+	if (attribute->struct_size != plan->attribute_stride)
+		return NULL;
+	return faas__config_read(attribute, copy, sizeof(*copy));
 }
 
 static int check_attribute_value(const faas_attribute_config *attribute, size_t *ret_bytes)
@@ -115,6 +120,26 @@ static int check_attribute_value(const faas_attribute_config *attribute, size_t 
 	}
 }
 
+/* Checks one, against those before it as well, and adds its bytes to the plan. */
+static int check_attribute(struct event_plan *plan, uint64_t index)
+{
+	faas_attribute_config copy, other_copy;
+	const faas_attribute_config *attribute = attribute_at(plan, index, &copy);
+	size_t bytes;
+	int error;
+
+	if (!attribute)
+		return FAAS_EINVAL;
+	if (!attribute->name || !is_attribute_name(attribute->name))
+		return FAAS_EATTRIBUTE;
+	for (uint64_t k = 0; k < index; k++)
+		if (strcmp(attribute->name, attribute_at(plan, k, &other_copy)->name) == 0)
+			return FAAS_EATTRIBUTE;
+	error = check_attribute_value(attribute, &bytes);
+	plan->text_bytes += strlen(attribute->name) + 1 + bytes + 1;
+	return error;
+}
+
 static int check_attributes(struct event_plan *plan)
 {
 	uint64_t count = plan->config->attribute_count;
@@ -125,27 +150,14 @@ static int check_attributes(struct event_plan *plan)
 		return FAAS_EATTRIBUTES;
 	if (!plan->config->attributes)
 		return FAAS_EINVAL;
-	/* An array's elements have one size; a larger one has fields that we would have to ignore. */
+	/* An array's elements all have the size of the first. */
 	plan->attribute_stride = plan->config->attributes->struct_size;
-	if (plan->attribute_stride != sizeof(faas_attribute_config))
-		return FAAS_EINVAL;
 	plan->text_bytes = round_up(plan->text_bytes) + (size_t)count * sizeof(struct event_attribute);
 	for (uint64_t i = 0; i < count; i++) {
-		const faas_attribute_config *attribute = attribute_at(plan, i);
-		size_t bytes;
-		int error;
+		int error = check_attribute(plan, i);
 
-		if (attribute->struct_size != plan->attribute_stride)
-			return FAAS_EINVAL;
-		if (!attribute->name || !is_attribute_name(attribute->name))
-			return FAAS_EATTRIBUTE;
-		for (uint64_t k = 0; k < i; k++)
-			if (strcmp(attribute->name, attribute_at(plan, k)->name) == 0)
-				return FAAS_EATTRIBUTE;
-		error = check_attribute_value(attribute, &bytes);
 		if (error != FAAS_OK)
 			return error;
-		plan->text_bytes += strlen(attribute->name) + 1 + bytes + 1;
 	}
 	return FAAS_OK;
 }
@@ -249,7 +261,8 @@ static void put_attributes(const struct event_plan *plan, faas_event *event, siz
 	table = (struct event_attribute *)(void *)(faas__event_text(event) + *at);
 	*at += count * sizeof(*table);
 	for (size_t i = 0; i < count; i++) {
-		const faas_attribute_config *from = attribute_at(plan, i);
+		faas_attribute_config copy;
+		const faas_attribute_config *from = attribute_at(plan, i, &copy);
 		size_t bytes = 0;
 
 		table[i].type = (uint16_t)(from->type != 0 ? from->type : FAAS_ATTRIBUTE_STRING);

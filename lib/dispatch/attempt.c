@@ -38,6 +38,30 @@ void faas__attempt_end(faas_context *context)
 	faas__message_free(runtime, context->message);
 }
 
+/* Writes the times of what comes next, and only then lets others end it. */
+static void begin_running(faas_context *context, bool is_init, int64_t now, int64_t deadline)
+{
+	faas_invocation *invocation = context->invocation;
+
+	context->is_init = is_init;
+	context->started = now;
+	context->deadline = deadline;
+	if (invocation && faas__has_result(invocation))
+		(void)faas__invocation_move(invocation, PHASE_STARTING, PHASE_RUNNING);
+}
+
+/* Between init and handler. False: it was ended meanwhile. */
+static bool pause_running(faas_context *context)
+{
+	faas_invocation *invocation = context->invocation;
+
+	if (!invocation)
+		return load_acquire(&context->is_given_up) == 0;
+	if (faas__has_result(invocation))
+		return faas__invocation_move(invocation, PHASE_RUNNING, PHASE_STARTING);
+	return faas__phase_of(load_acquire(&invocation->state)) == PHASE_RUNNING;
+}
+
 /* User code of an attempt, under its deadline. */
 static int enter(faas_context *context, int64_t deadline_ns, int64_t *now)
 {
@@ -62,12 +86,6 @@ static int enter(faas_context *context, int64_t deadline_ns, int64_t *now)
 	return rc;
 }
 
-/* Whether the invocation's attempt was given up meanwhile; then its end belongs to whoever did. */
-static bool is_given_up(const faas_context *context)
-{
-	return load_acquire(&context->is_given_up) != 0;
-}
-
 /*
  * The thread is back from an attempt that was given up. After this nobody else knows the attempt any more.
  */
@@ -87,37 +105,43 @@ static void return_from_overrun(faas_context *context)
  * Makes the worker's state. On START_FAILED and START_OVERRAN the worker's slot is still held; the invocation, if any,
  * is settled.
  */
+static enum started end_failed_start(faas_context *context, int rc, bool ok, int64_t now, struct tally *tally)
+{
+	bool was_abandoned = ok;
+
+	/* One that went well and yet ends here was given up; another may have been. */
+	if (!ok && context->invocation)
+		was_abandoned = !faas__settle_attempt(context, END_FAILED, FAAS_EINIT, rc, now, tally);
+	else if (!ok)
+		was_abandoned = load_acquire(&context->is_given_up) != 0;
+	if (was_abandoned)
+		return_from_overrun(context);
+	faas__attempt_end(context);
+	return rc == 0 ? START_OVERRAN : START_FAILED;
+}
+
 enum started faas__attempt_start_worker(faas_context *context, int64_t *now, struct tally *tally)
 {
 	faas_function *function = context->function;
 	int64_t began = *now;
-	bool late, ok;
+	bool ok = true;
 	int rc = 0;
 
 	if (function->init) {
-		context->is_init = true;
-		context->started = began;
-		context->deadline = faas__time_after(began, function->init_deadline_ns);
+		begin_running(context, true, began, faas__time_after(began, function->init_deadline_ns));
 		rc = enter(context, function->init_deadline_ns, now);
+		ok = rc == 0 && *now < context->deadline;
 	}
-	late = context->is_init && *now >= context->deadline;
-	ok = rc == 0 && !late;
 	faas__mutex_lock(&function->mu);
 	faas__worker_init_ended(function, ok, *now, *now - began);
 	function->starting--;
 	function->busy++;
 	faas__mutex_unlock(&function->mu);
 	context->init_ns = *now - began;
-	if (is_given_up(context) || !ok) {
-		bool was_abandoned = context->invocation
-		                             ? !faas__settle_attempt(context, END_FAILED, FAAS_EINIT, rc, *now, tally)
-		                             : is_given_up(context);
-
-		if (was_abandoned)
-			return_from_overrun(context);
-		faas__attempt_end(context);
-		return rc == 0 ? START_OVERRAN : START_FAILED;
-	}
+	if (!function->init)
+		return STARTED;
+	if (!ok || !pause_running(context))
+		return end_failed_start(context, rc, ok, *now, tally);
 	context->is_init = false;
 	return STARTED;
 }
@@ -131,6 +155,20 @@ static int64_t attempt_deadline(const faas_context *context, int64_t now)
 	return deadline;
 }
 
+/* Whether the caller's own time ended during the start; then the handler is not called. The worker is as good as new. */
+static bool ends_before_run(faas_context *context, int64_t now, struct tally *tally)
+{
+	faas_invocation *invocation = context->invocation;
+
+	if (!faas__has_result(invocation) || faas__result_of(invocation)->deadline > now)
+		return false;
+	begin_running(context, true, now, now);
+	if (!faas__settle_attempt(context, END_TIMED_OUT, FAAS_ETIMEDOUT, 0, now, tally))
+		return_from_overrun(context);
+	faas__attempt_end(context);
+	return true;
+}
+
 /* Calls the handler and settles. False: the attempt overran, and its worker must go. */
 bool faas__attempt_run(faas_context *context, int64_t *now, struct tally *tally)
 {
@@ -138,8 +176,9 @@ bool faas__attempt_run(faas_context *context, int64_t *now, struct tally *tally)
 	bool in_time;
 	int rc, code;
 
-	context->started = *now;
-	context->deadline = attempt_deadline(context, *now);
+	if (ends_before_run(context, *now, tally))
+		return true;
+	begin_running(context, false, *now, attempt_deadline(context, *now));
 	rc = enter(context, context->function->deadline_ns, now);
 	in_time = *now < context->deadline;
 	end = !in_time ? END_TIMED_OUT : rc == 0 ? END_SUCCEEDED : END_FAILED;
@@ -158,8 +197,8 @@ static void count_start(const faas_context *context, struct tally *tally)
 }
 
 /*
- * Counted before anybody can end it, and only after nobody else can claim it: between the two it is STARTING, for which
- * others wait.
+ * Counted before anybody can end it, and only after nobody else can claim it. It stays STARTING, for which others wait,
+ * until its times stand in the context (begin_running).
  */
 bool faas__attempt_claim_locked(faas_context *context, struct tally *tally)
 {
@@ -170,7 +209,6 @@ bool faas__attempt_claim_locked(faas_context *context, struct tally *tally)
 	invocation->attempt = context;
 	invocation->attempts++;
 	count_start(context, tally);
-	(void)faas__invocation_move(invocation, PHASE_STARTING, PHASE_RUNNING);
 	return true;
 }
 

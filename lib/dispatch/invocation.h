@@ -7,7 +7,8 @@
  * The state word decides everything; whoever wins a transition does the counting:
  *
  *     QUEUED  -> STARTING   the thread that runs it (or a waiter that claims it)
- *     STARTING -> RUNNING   the same thread, after it has counted the start
+ *     STARTING -> RUNNING   the same thread, after it has counted the start and written the attempt's times; between an
+ *                           init and the handler it goes back to STARTING for a moment
  *     QUEUED  -> SETTLING   cancelled, dropped, expired
  *     RUNNING -> SETTLING   the thread that ran it; or its deadline, or a cancel: then the attempt is abandoned
  *     SETTLING -> SETTLED   the same thread, after the result is written

@@ -123,7 +123,7 @@ bool faas__settle_abandon(faas_invocation *invocation, enum end end, int64_t now
 		result->code = context->is_init && end == END_FAILED ? FAAS_EINIT : code_of(end);
 		result->is_cold = context->is_cold;
 		result->queued_ns = context->queued_ns;
-		result->init_ns = context->is_init ? now - context->started : context->init_ns;
+		result->init_ns = context->init_ns + (context->is_init ? now - context->started : 0);
 		result->run_ns = context->is_init ? 0 : now - context->started;
 		/* Callbacks may run long, and the thread must not wait for them: let it go first. */
 		store_release(&context->is_abandoned, 1);
@@ -181,7 +181,7 @@ bool faas__settle_attempt(faas_context *context, enum end end, int code, int han
 	result->handler_result = handler_result;
 	result->is_cold = context->is_cold;
 	result->queued_ns = context->queued_ns;
-	result->init_ns = was_run ? context->init_ns : took;
+	result->init_ns = context->init_ns + (was_run ? 0 : took);
 	result->run_ns = was_run ? took : 0;
 	if (end == END_SUCCEEDED) {
 		result->answer = context->answer;
