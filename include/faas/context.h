@@ -114,7 +114,8 @@ FAAS_API int faas_context_is_cancelled(const faas_context *context);
 FAAS_API void *faas_context_alloc(faas_context *context, uint64_t bytes);
 
 /**
- * Sets the answer. A second reply replaces the first. Only a success delivers it.
+ * Sets the answer. A second reply replaces the first. Only a success delivers it. `data` may be NULL if `bytes` is 0;
+ * `content_type` may be NULL: none.
  *
  * Threads:  the handler's own
  * Blocks:   no

@@ -45,14 +45,16 @@ typedef struct faas_attribute_config {
 
 /**
  * An event to be emitted or to invoke a function with. Strings are NUL-terminated UTF-8 without control characters;
- * NULL is "not given", and an empty string is FAAS_EATTRIBUTE where CloudEvents wants one that is not empty.
+ * NULL is "not given", and an empty string is FAAS_EATTRIBUTE where CloudEvents wants one that is not empty. Bytes of
+ * another kind, such as file names, belong in `data`.
  */
 typedef struct faas_event_config {
 	uint32_t struct_size;
 	uint32_t flags;         /* FAAS_EMIT_... */
 	int64_t unix_ns;        /* `time`, in nanoseconds since 1970-01-01 UTC. 0: the time of the emit */
-	int64_t wait_ms;        /* wait this long for room in full queues. 0: not at all; FAAS_NEVER: without limit.
-	                           Only on host threads of a runtime that has threads; elsewhere ignored */
+	int64_t wait_ms;        /* wait this long for room in full queues. 0: not at all; FAAS_NEVER: without limit, and
+	                           for ever where handlers hang for good. Only on host threads of a runtime that has
+	                           threads; elsewhere ignored */
 	uint64_t data_bytes;
 	uint64_t attribute_count;
 	const char *type;       /* what happened, in dot-separated tokens: object.created.image. Required to emit */

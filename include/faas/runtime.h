@@ -35,7 +35,8 @@ typedef void faas_log_fn(void *user, int32_t level, const char *function, const 
 typedef struct faas_runtime_config {
 	uint32_t struct_size;
 	int32_t threads;           /* pool threads that run handlers. 0: one a core; FAAS_NONE: manual mode */
-	int32_t max_threads;       /* with those added while running handlers block. 0: threads + 256 */
+	int32_t max_threads;       /* with those added while running handlers block; those that replace overruns come on
+	                              top. 0: threads + 256; less than `threads` counts as `threads` */
 	int32_t max_overruns;      /* threads replaced at once because their handler overran. 0: 64; FAAS_NONE: none */
 	int32_t spin_us;           /* a thread out of work looks around this long before it parks, and a waiter before
 	                              it sleeps. 0: 20 (none where the process has one core); FAAS_NONE: not at all */
