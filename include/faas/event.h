@@ -303,7 +303,7 @@ FAAS_API int faas_emission_entry(const faas_emission *emission, int index, struc
  * Threads:  any; from a handler by its rules; from a callback FAAS_EDEADLK
  * Blocks:   up to `timeout_ms`
  * Owns:     nothing
- * Units:    milliseconds; 0: do not wait; FAAS_NEVER: without limit
+ * Units:    milliseconds; 0: only look, from anywhere, and run nothing; FAAS_NEVER: without limit
  * Returns:  FAAS_OK: all are settled; else as faas_invocation_wait
  */
 FAAS_API int faas_emission_wait(faas_emission *emission, int64_t timeout_ms);

@@ -29,7 +29,7 @@ typedef int faas_handler_fn(faas_context *context, const faas_event *event);
 typedef int faas_init_fn(faas_context *context, void **ret_state);
 
 /**
- * Undoes one successful init, exactly once, on a pool thread or the thread that closes, under no lock. It may emit,
+ * Undoes one successful init (or, without an init, one worker, with a NULL state), exactly once, on a pool thread or the thread that closes, under no lock. It may emit,
  * invoke asynchronously and register; waiting is FAAS_EDEADLK.
  */
 typedef void faas_fini_fn(void *state, void *user);

@@ -110,7 +110,7 @@ FAAS_API int faas_function_invoke_async(faas_function *function, const faas_even
  * Threads:  any; from a handler as said; from a callback FAAS_EDEADLK
  * Blocks:   up to `timeout_ms`; in manual mode never
  * Owns:     nothing
- * Units:    milliseconds; 0: do not wait; FAAS_NEVER: without limit
+ * Units:    milliseconds; 0: only look, from anywhere, and run nothing; FAAS_NEVER: without limit
  * Returns:  FAAS_OK: it is settled, whatever the outcome; FAAS_EPENDING: the time ran out first; FAAS_EAGAIN: manual
  *           mode, and nothing it needs can run; FAAS_EDEADLK; FAAS_EINVAL
  */

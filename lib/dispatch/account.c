@@ -339,11 +339,9 @@ static void fill_lanes_and_threads(faas_runtime *runtime, struct faas_runtime_st
 		stats->queued_bytes = (uint64_t)(lanes->max_bytes - load_relaxed(&lanes->free_bytes));
 	for (uint32_t i = 0; i < lanes->stripe_count; i++)
 		add_lane(stats, &lanes->stripes[i]);
-	faas__mutex_lock(&runtime->runners_mu);
+	faas__mutex_lock(&executor->threads_mu);
 	stats->emitted += runtime->past_emitted;
 	stats->unmatched += runtime->past_unmatched;
-	faas__mutex_unlock(&runtime->runners_mu);
-	faas__mutex_lock(&executor->threads_mu);
 	list_each(node, &executor->threads) {
 		const struct thread *thread = container_of(node, const struct thread, node);
 

@@ -59,7 +59,7 @@ int faas__offer_begin(struct offer *offer, faas_runtime *runtime, faas_context *
 
 void faas__offer_end(struct offer *offer)
 {
-	faas__settle_popped(offer->dropped, END_DROPPED);
+	faas__settle_popped(offer->dropped, END_DROPPED, false);
 	offer->dropped = NULL;
 }
 

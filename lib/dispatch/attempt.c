@@ -50,6 +50,16 @@ static void begin_running(faas_context *context, bool is_init, int64_t now, int6
 		(void)faas__invocation_move(invocation, PHASE_STARTING, PHASE_RUNNING);
 }
 
+/* A deadline, or the caller's if that comes first. */
+static int64_t caller_deadline(const faas_context *context, int64_t deadline)
+{
+	const faas_invocation *invocation = context->invocation;
+
+	if (invocation && faas__has_result(invocation) && faas__result_of(invocation)->deadline < deadline)
+		deadline = faas__result_of(invocation)->deadline;
+	return deadline;
+}
+
 /* Between init and handler. False: it was ended meanwhile. */
 static bool pause_running(faas_context *context)
 {
@@ -128,9 +138,11 @@ enum started faas__attempt_start_worker(faas_context *context, int64_t *now, str
 	int rc = 0;
 
 	if (function->init) {
-		begin_running(context, true, began, faas__time_after(began, function->init_deadline_ns));
+		int64_t deadline = faas__time_after(began, function->init_deadline_ns);
+
+		begin_running(context, true, began, caller_deadline(context, deadline));
 		rc = enter(context, function->init_deadline_ns, now);
-		ok = rc == 0 && *now < context->deadline;
+		ok = rc == 0 && *now < deadline;
 	}
 	faas__mutex_lock(&function->mu);
 	faas__worker_init_ended(function, ok, *now, *now - began);
@@ -144,15 +156,6 @@ enum started faas__attempt_start_worker(faas_context *context, int64_t *now, str
 		return end_failed_start(context, rc, ok, *now, tally);
 	context->is_init = false;
 	return STARTED;
-}
-
-static int64_t attempt_deadline(const faas_context *context, int64_t now)
-{
-	int64_t deadline = faas__time_after(now, context->function->deadline_ns);
-
-	if (faas__has_result(context->invocation) && faas__result_of(context->invocation)->deadline < deadline)
-		deadline = faas__result_of(context->invocation)->deadline;
-	return deadline;
 }
 
 /* Whether the caller's own time ended during the start; then the handler is not called. The worker is as good as new. */
@@ -178,7 +181,7 @@ bool faas__attempt_run(faas_context *context, int64_t *now, struct tally *tally)
 
 	if (ends_before_run(context, *now, tally))
 		return true;
-	begin_running(context, false, *now, attempt_deadline(context, *now));
+	begin_running(context, false, *now, caller_deadline(context, faas__time_after(*now, context->function->deadline_ns)));
 	rc = enter(context, context->function->deadline_ns, now);
 	in_time = *now < context->deadline;
 	end = !in_time ? END_TIMED_OUT : rc == 0 ? END_SUCCEEDED : END_FAILED;

@@ -158,9 +158,11 @@ static void finish_functions(faas_runtime *runtime)
 	}
 }
 
-void faas__runtime_tear_down(faas_runtime *runtime)
+void faas__runtime_tear_down(faas_runtime *runtime, struct thread *own)
 {
 	faas__executor_quiesce(&runtime->executor);
+	if (own)
+		runtime->executor.ops->thread_free(own);
 	faas__guests_free(runtime);
 	while (faas__callback_run_one(runtime))
 		continue;
@@ -201,6 +203,6 @@ int faas_close(faas_runtime *runtime, int64_t grace_ms, uint32_t flags)
 		return FAAS_EBUSY;
 	if (occupied > 0 && faas__executor_detach(executor))
 		return FAAS_OK;
-	faas__runtime_tear_down(runtime);
+	faas__runtime_tear_down(runtime, NULL);
 	return FAAS_OK;
 }

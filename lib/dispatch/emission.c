@@ -99,7 +99,9 @@ int faas_emission_wait(faas_emission *emission, int64_t timeout_ms)
 	for (size_t i = 0; i < emission->count; i++) {
 		int error = FAAS_OK;
 
-		if (emission->entries[i].invocation)
+		if (emission->entries[i].invocation && timeout_ms == 0)
+			error = faas_invocation_wait(emission->entries[i].invocation, 0);
+		else if (emission->entries[i].invocation)
 			error = faas__await(emission->entries[i].invocation, until);
 		if (error != FAAS_OK)
 			return error;

@@ -297,7 +297,7 @@ static faas_invocation *cancel_queue(faas_function *function, faas_invocation **
 	return cancelled;
 }
 
-void faas__settle_popped(faas_invocation *chain, enum end end)
+void faas__settle_popped(faas_invocation *chain, enum end end, bool from_monitor)
 {
 	while (chain) {
 		faas_invocation *invocation = chain;
@@ -305,7 +305,7 @@ void faas__settle_popped(faas_invocation *chain, enum end end)
 
 		chain = next ? container_of(next, faas_invocation, node) : NULL;
 		if (faas__has_result(invocation))
-			faas__settle_counted(invocation, end);
+			faas__settle_counted(invocation, end, from_monitor);
 		faas__invocation_unref(invocation);
 	}
 }
@@ -329,7 +329,8 @@ void faas__function_shut(faas_function *function, bool closing)
 		faas__function_chore(function);
 	faas__function_unlock_and_finish(function);
 	faas__queue_freed(function, freed);
-	faas__settle_popped(cancelled, END_CANCELLED);
+	faas__settle_popped(cancelled, END_CANCELLED, false);
+	faas__runners_hand_back(function);
 	faas__dead_unref(dead);
 	if (load_seq_cst(&function->room_waiters) > 0)
 		faas__wake_waiters(function->runtime, function);

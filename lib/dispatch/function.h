@@ -162,7 +162,7 @@ int faas__function_get(faas_runtime *runtime, const char *name, faas_function **
 void faas__function_shut(faas_function *function, bool closing);
 
 /* Settles invocations that were popped, moved to SETTLING and counted, and drops the queue's references. */
-void faas__settle_popped(faas_invocation *chain, enum end end);
+void faas__settle_popped(faas_invocation *chain, enum end end, bool from_monitor);
 
 /* After something ended: calls release and gives up the registry's reference if it was the last thing. Unlocks. */
 void faas__function_unlock_and_finish(faas_function *function) drops_lock(function->mu);
@@ -179,9 +179,15 @@ void faas__queue_push(faas_function *function, faas_invocation *invocation);
 /* The oldest invocation, perhaps one that is settled or claimed by now; NULL: none can be reached. Its room is free. */
 faas_invocation *faas__queue_pop(faas_function *function, uint64_t *ret_freed) holds_lock(function->mu);
 
-/* Puts back what a thread took ahead, before everything else. What is not queued any more is added to `dead`. */
+/* What came of putting invocations back, to be dealt with out of the lock. */
+struct put_back {
+	faas_invocation *dead;      /* not queued any more: mere references */
+	faas_invocation *cancelled; /* the function is closed: for faas__settle_popped */
+};
+
+/* Puts back what a thread took ahead, before everything else. */
 void faas__queue_put_back(faas_function *function, faas_invocation **invocations, size_t count,
-                          faas_invocation **dead) holds_lock(function->mu);
+                          struct put_back *ret) holds_lock(function->mu);
 
 /*
  * Takes an invocation out of the middle. False: it cannot be reached, and will be passed over later. Mere references

@@ -66,8 +66,9 @@ faas_invocation *faas__queue_pop(faas_function *function, uint64_t *ret_freed)
 }
 
 void faas__queue_put_back(faas_function *function, faas_invocation **invocations, size_t count,
-                          faas_invocation **dead)
+                          struct put_back *ret)
 {
+	bool is_closed = load_relaxed(&function->is_closed);
 	uint64_t load = 0;
 
 	while (count-- > 0) {
@@ -75,7 +76,12 @@ void faas__queue_put_back(faas_function *function, faas_invocation **invocations
 
 		/* A waiter may run it, and then its link is not ours. Claims are made under this lock. */
 		if (faas__phase_of(load_acquire(&invocation->state)) != PHASE_QUEUED) {
-			faas__dead_add(dead, invocation);
+			faas__dead_add(&ret->dead, invocation);
+			continue;
+		}
+		if (is_closed && faas__invocation_move(invocation, PHASE_QUEUED, PHASE_SETTLING)) {
+			faas__count_end(function, false, END_CANCELLED);
+			faas__dead_add(&ret->cancelled, invocation);
 			continue;
 		}
 		list_push_front(&function->backlog, &invocation->link);

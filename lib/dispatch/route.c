@@ -429,7 +429,7 @@ int faas_bind(faas_runtime *runtime, const faas_binding_config *given, uint64_t 
 	config = faas__config_read(given, &copy, sizeof(copy));
 	if (!config || !config->pattern || !config->function || config->reserved != 0)
 		return FAAS_EINVAL;
-	if (load_acquire(&runtime->phase) >= RUNTIME_CLOSING)
+	if (load_acquire(&runtime->phase) != RUNTIME_OPEN)
 		return FAAS_ECLOSED;
 	error = faas__type_check(config->pattern, true, FAAS_EPATTERN, &bytes);
 	if (error == FAAS_OK)

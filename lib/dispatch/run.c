@@ -82,12 +82,15 @@ static void run_batch(struct runner *runner, faas_function *function, struct cho
 	enum started started = STARTED;
 	bool in_time = true;
 	uint32_t count = 0, i;
-	faas_invocation *dead = NULL;
+	struct put_back rest = {0};
 
 	for (i = 0; i < load_relaxed(&runner->batch_end) && started == STARTED && in_time; i++) {
 		faas_invocation *invocation = runner->batch[i];
 		bool is_cold = choice->is_cold && count == 0;
 
+		/* Unregistered or closed: what was not begun is cancelled. */
+		if (unlikely(load_relaxed(&function->is_closed)))
+			break;
 		prefetch(i + 1 < BATCH_MAX ? runner->batch[i + 1] : NULL);
 		store_relaxed(&runner->batch_next, i + 1);
 		in_time = run_one(runner, function, choice->worker, invocation, is_cold, &runner->tally, &started);
@@ -102,13 +105,14 @@ static void run_batch(struct runner *runner, faas_function *function, struct cho
 		started = START_FAILED;
 	}
 	if (i < load_relaxed(&runner->batch_end))
-		faas__queue_put_back(function, runner->batch + i, load_relaxed(&runner->batch_end) - i, &dead);
+		faas__queue_put_back(function, runner->batch + i, load_relaxed(&runner->batch_end) - i, &rest);
 	store_relaxed(&runner->batch_end, 0);
 	store_relaxed(&runner->batch_next, 0);
 	if (count > 0 && !choice->is_cold)
 		function->run_ns_average = moving_average(function->run_ns_average, runner->now - began, count);
 	faas__slot_release(function, choice->worker, started, in_time, &runner->tally, runner->now);
-	faas__dead_unref(dead);
+	faas__settle_popped(rest.cancelled, END_CANCELLED, false);
+	faas__dead_unref(rest.dead);
 }
 
 /* ---- A turn ------------------------------------------------------------------------------------------------------ */

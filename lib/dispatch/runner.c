@@ -27,7 +27,7 @@ static struct runner *runner_new(faas_runtime *runtime, bool is_guest)
 	return NULL;
 }
 
-/* The lane's leases, numbers and blocks go back to the runtime. */
+/* The lane's leases and blocks go back to the runtime. */
 static void retire_lane(faas_runtime *runtime, struct lane *lane)
 {
 	struct lanes *lanes = &runtime->lanes;
@@ -36,10 +36,6 @@ static void retire_lane(faas_runtime *runtime, struct lane *lane)
 		add_seq_cst(&lanes->free_events, lane->credit_events);
 	if (lanes->max_bytes != FAAS_UNLIMITED)
 		add_seq_cst(&lanes->free_bytes, lane->credit_bytes);
-	faas__mutex_lock(&runtime->runners_mu);
-	runtime->past_emitted += load_relaxed(&lane->emitted);
-	runtime->past_unmatched += load_relaxed(&lane->unmatched);
-	faas__mutex_unlock(&runtime->runners_mu);
 	faas__block_cache_flush(&runtime->pool, &lane->blocks);
 	faas__free(&runtime->allocator, lane->matches, lane->matches_capacity * sizeof(struct faas_function *));
 }
@@ -90,6 +86,18 @@ static void thread_end(struct thread *thread)
 		runtime->on_thread_stop(runtime->thread_user);
 }
 
+/* Its numbers pass to the runtime in the moment in which its lane is not looked at any more. */
+static void thread_unlisted(struct thread *thread)
+{
+	struct runner *runner = faas__runner_from(thread);
+	faas_runtime *runtime = runner->runtime;
+
+	runtime->past_emitted += load_relaxed(&runner->lane.emitted);
+	runtime->past_unmatched += load_relaxed(&runner->lane.unmatched);
+	store_relaxed(&runner->lane.emitted, 0);
+	store_relaxed(&runner->lane.unmatched, 0);
+}
+
 /* A start ahead of need has nobody to answer to; it is given up all the same, so that its thread is replaced. */
 static void abandon_provisioned(faas_context *context)
 {
@@ -108,12 +116,37 @@ static void abandon_provisioned(faas_context *context)
 static void expire(struct thread *thread, void *attempt, int64_t now)
 {
 	faas_context *context = attempt;
+	/* An init may also have been ended by its caller's timeout. */
+	bool init_is_late = context->is_init && now >= faas__time_after(context->started, context->function->init_deadline_ns);
 
 	(void)thread;
 	if (context->invocation)
-		(void)faas__settle_abandon(context->invocation, context->is_init ? END_FAILED : END_TIMED_OUT, now, true);
+		(void)faas__settle_abandon(context->invocation, init_is_late ? END_FAILED : END_TIMED_OUT, now, true);
 	else
 		abandon_provisioned(context);
+}
+
+/* Slot 0 is claimed, so the owner is inside an attempt of this batch and stays there. */
+static void hand_back(struct thread *thread)
+{
+	struct runner *runner = faas__runner_from(thread);
+	faas_function *function = runner->batch_function;
+	uint32_t next = load_relaxed(&runner->batch_next), end = load_relaxed(&runner->batch_end);
+	struct put_back rest = {0};
+
+	if (next >= end)
+		return;
+	faas__mutex_lock(&function->mu);
+	faas__queue_put_back(function, runner->batch + next, end - next, &rest);
+	store_relaxed(&runner->batch_end, next);
+	/* The average says "fast"; it was wrong. */
+	function->run_ns_average = TICK_NS;
+	faas__turn_unblock(thread->executor, &function->turn);
+	if (faas__queue_has_events(function))
+		faas__turn_kick(thread->executor, &function->turn);
+	faas__mutex_unlock(&function->mu);
+	faas__settle_popped(rest.cancelled, END_CANCELLED, true);
+	faas__dead_unref(rest.dead);
 }
 
 /* ---- Looking at attempts from outside ---------------------------------------------------------------------------- */
@@ -133,6 +166,21 @@ void faas__runners_cancel_all(faas_runtime *runtime)
 	int64_t now = faas__runtime_now(runtime);
 
 	faas__executor_visit(&runtime->executor, cancel, &now);
+}
+
+static void hand_back_of(void *attempt, void *arg)
+{
+	faas_context *context = attempt;
+	struct runner *runner = context->runner;
+
+	/* The attempt in slot 0 keeps the thread in its batch; a nested one does so through it, but has another slot. */
+	if (context == &runner->contexts[0] && runner->batch_function == arg)
+		hand_back(&runner->thread);
+}
+
+void faas__runners_hand_back(faas_function *function)
+{
+	faas__executor_visit(&function->runtime->executor, hand_back_of, function);
 }
 
 struct overrun_list {
@@ -185,27 +233,6 @@ static bool is_ahead(struct thread *thread)
 	return load_relaxed(&runner->batch_next) < load_relaxed(&runner->batch_end);
 }
 
-/* Slot 0 is claimed, so the owner is inside an attempt of this batch and stays there. */
-static void hand_back(struct thread *thread)
-{
-	struct runner *runner = faas__runner_from(thread);
-	faas_function *function = runner->batch_function;
-	uint32_t next = load_relaxed(&runner->batch_next), end = load_relaxed(&runner->batch_end);
-	faas_invocation *dead = NULL;
-
-	if (next >= end)
-		return;
-	faas__mutex_lock(&function->mu);
-	faas__queue_put_back(function, runner->batch + next, end - next, &dead);
-	store_relaxed(&runner->batch_end, next);
-	/* The average says "fast"; it was wrong. */
-	function->run_ns_average = TICK_NS;
-	faas__turn_unblock(thread->executor, &function->turn);
-	faas__turn_kick(thread->executor, &function->turn);
-	faas__mutex_unlock(&function->mu);
-	faas__dead_unref(dead);
-}
-
 static void trim(struct executor *executor)
 {
 	faas_runtime *runtime = runtime_of(executor);
@@ -214,9 +241,9 @@ static void trim(struct executor *executor)
 	faas__routes_collect(runtime);
 }
 
-static void last_left(struct executor *executor)
+static void last_left(struct thread *thread)
 {
-	faas__runtime_tear_down(runtime_of(executor));
+	faas__runtime_tear_down(faas__runner_from(thread)->runtime, thread);
 }
 
 const struct executor_ops faas__runner_ops = {
@@ -224,6 +251,7 @@ const struct executor_ops faas__runner_ops = {
 	.thread_free = thread_free,
 	.thread_begin = thread_begin,
 	.thread_end = thread_end,
+	.thread_unlisted = thread_unlisted,
 	.expire = expire,
 	.is_ahead = is_ahead,
 	.hand_back = hand_back,
@@ -255,10 +283,6 @@ void faas__guest_put(struct runner *runner)
 
 	faas__executor_remove_guest(&runtime->executor, &runner->thread);
 	faas__mutex_lock(&runtime->runners_mu);
-	runtime->past_emitted += load_relaxed(&runner->lane.emitted);
-	runtime->past_unmatched += load_relaxed(&runner->lane.unmatched);
-	store_relaxed(&runner->lane.emitted, 0);
-	store_relaxed(&runner->lane.unmatched, 0);
 	runner->next_idle = runtime->idle_guests;
 	runtime->idle_guests = runner;
 	faas__mutex_unlock(&runtime->runners_mu);

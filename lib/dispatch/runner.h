@@ -60,6 +60,9 @@ struct runner *faas__guest_get(faas_runtime *runtime);
 void faas__guest_put(struct runner *runner);
 void faas__guests_free(faas_runtime *runtime);
 
+/* Takes back what threads took ahead of this function's queue. */
+void faas__runners_hand_back(faas_function *function);
+
 /* Settles everything that runs as cancelled. */
 void faas__runners_cancel_all(faas_runtime *runtime);
 
@@ -121,7 +124,7 @@ void faas__slot_release(faas_function *function, struct worker *worker, enum sta
 /* ---- settle.c ---------------------------------------------------------------------------------------------------- */
 
 /* Writes and publishes the result of an unrun invocation that was moved to SETTLING and counted. */
-void faas__settle_counted(faas_invocation *invocation, enum end end);
+void faas__settle_counted(faas_invocation *invocation, enum end end, bool from_monitor);
 
 /* Ends a queued invocation, one with a result, unrun. False: it was not queued. */
 bool faas__settle_unrun(faas_invocation *invocation, enum end end);

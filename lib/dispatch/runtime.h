@@ -79,7 +79,7 @@ struct faas_runtime {
 
 	struct mutex runners_mu;
 	struct runner *idle_guests;     /* under runners_mu: for callers that run handlers */
-	uint64_t past_emitted;          /* under runners_mu: counted by lanes that are gone */
+	uint64_t past_emitted;          /* under executor.threads_mu: counted by lanes that are gone */
 	uint64_t past_unmatched;
 };
 
@@ -107,8 +107,8 @@ static inline struct wait_bucket *faas__wait_bucket(faas_runtime *runtime, const
 	return &runtime->buckets[((uintptr_t)object >> 6) * 0x9e3779b1u >> 8 & (WAIT_BUCKETS - 1)];
 }
 
-/* Frees what a closing runtime still has, when no thread is left but the caller. */
-void faas__runtime_tear_down(faas_runtime *runtime);
+/* Frees what a closing runtime still has, when no thread is left but the caller: `own`, or (NULL) a host's. */
+void faas__runtime_tear_down(faas_runtime *runtime, struct thread *own);
 
 /* Whether everything accepted is settled at this moment, over all functions. */
 bool faas__runtime_is_settled(faas_runtime *runtime);

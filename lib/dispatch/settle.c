@@ -64,13 +64,13 @@ static int code_of(enum end end)
 	return codes[end];
 }
 
-void faas__settle_counted(faas_invocation *invocation, enum end end)
+void faas__settle_counted(faas_invocation *invocation, enum end end, bool from_monitor)
 {
 	struct result *result = faas__result_of(invocation);
 
 	result->code = code_of(end);
 	result->queued_ns = faas__runtime_now(invocation->function->runtime) - invocation->event->stamp_ns;
-	faas__settle_publish(invocation, end, false);
+	faas__settle_publish(invocation, end, from_monitor);
 }
 
 bool faas__settle_unrun(faas_invocation *invocation, enum end end)
@@ -80,14 +80,17 @@ bool faas__settle_unrun(faas_invocation *invocation, enum end end)
 	uint64_t freed = 0;
 	bool removed;
 
-	if (!faas__invocation_move(invocation, PHASE_QUEUED, PHASE_SETTLING))
-		return false;
+	/* Under the lock, so that the function does not finish between the move and the count. */
 	faas__mutex_lock(&function->mu);
+	if (!faas__invocation_move(invocation, PHASE_QUEUED, PHASE_SETTLING)) {
+		faas__mutex_unlock(&function->mu);
+		return false;
+	}
 	faas__count_end(function, false, end);
 	removed = faas__queue_remove(function, invocation, &freed, &dead);
 	sub_seq_cst(&function->load, freed);
 	faas__function_unlock_and_finish(function);
-	faas__settle_counted(invocation, end);
+	faas__settle_counted(invocation, end, false);
 	faas__queue_freed(function, freed);
 	if (removed)
 		faas__invocation_unref(invocation);

@@ -148,6 +148,8 @@ int faas_invocation_wait(faas_invocation *invocation, int64_t timeout_ms)
 	runtime = invocation->function->runtime;
 	if (faas__runtime_is_forked(runtime))
 		return FAAS_EFORKED;
+	if (timeout_ms == 0)
+		return faas__is_settled(invocation) ? FAAS_OK : FAAS_EPENDING;
 	if (timeout_ms != FAAS_NEVER)
 		until = faas__time_after(faas__runtime_now(runtime), faas__ms_to_ns(timeout_ms));
 	return faas__await(invocation, until);

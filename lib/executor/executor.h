@@ -186,6 +186,8 @@ struct executor_ops {
 	/* On the new thread, before its first and after its last turn. */
 	void (*thread_begin)(struct thread *thread);
 	void (*thread_end)(struct thread *thread);
+	/* The thread or guest goes off the list, under threads_mu: takes no lock. */
+	void (*thread_unlisted)(struct thread *thread);
 	/* A claimed slot's attempt has passed its deadline. Runs no user code. */
 	void (*expire)(struct thread *thread, void *attempt, int64_t now);
 	/* Whether the thread has taken work ahead; and give it to others, its slot 0 being claimed. */
@@ -193,8 +195,8 @@ struct executor_ops {
 	void (*hand_back)(struct thread *thread);
 	/* Gives back memory that was not needed since the last call. */
 	void (*trim)(struct executor *executor);
-	/* The last thread has left a detached executor: on that thread, which ends after it. */
-	void (*last_left)(struct executor *executor);
+	/* `thread`, the last one, has left a detached executor: on that thread, which ends after it and frees itself. */
+	void (*last_left)(struct thread *thread);
 };
 
 /* ---- The executor ------------------------------------------------------------------------------------------------ */

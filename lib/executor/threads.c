@@ -226,16 +226,21 @@ static void leave(struct executor *executor, struct thread *thread)
 
 	faas__mutex_lock(&executor->threads_mu);
 	list_remove(&thread->node);
-	list_push_back(&executor->left, &thread->node);
+	executor->ops->thread_unlisted(thread);
 	is_last = sub_seq_cst(&executor->thread_count, 1) == 1 && executor->is_detached;
+	/* The last one is joined by nobody: the monitor would wait for it, and it for the monitor. */
+	if (!is_last)
+		list_push_back(&executor->left, &thread->node);
 	stops = is_stopping(executor);
 	faas__cond_broadcast(&executor->threads_cond);
 	faas__mutex_unlock(&executor->threads_mu);
-	if (is_last)
-		executor->ops->last_left(executor);
-	else if (!stops && load_seq_cst(&executor->run_queue.count) > 0)
+	if (is_last) {
+		(void)pthread_detach(pthread_self());
+		executor->ops->last_left(thread);
+	} else if (!stops && load_seq_cst(&executor->run_queue.count) > 0) {
 		/* A turn that became ready since this thread last looked found it neither parked nor gone. */
 		faas__executor_wake(executor);
+	}
 }
 
 static void *thread_main(void *arg)
@@ -297,10 +302,7 @@ void faas__threads_reap(struct executor *executor)
 		if (!node)
 			return;
 		thread = container_of(node, struct thread, node);
-		if (pthread_equal(thread->handle, pthread_self()))
-			(void)pthread_detach(thread->handle);
-		else
-			(void)pthread_join(thread->handle, NULL);
+		(void)pthread_join(thread->handle, NULL);
 		executor->ops->thread_free(thread);
 	}
 }
@@ -316,6 +318,7 @@ void faas__executor_remove_guest(struct executor *executor, struct thread *threa
 {
 	faas__mutex_lock(&executor->threads_mu);
 	list_remove(&thread->node);
+	executor->ops->thread_unlisted(thread);
 	faas__mutex_unlock(&executor->threads_mu);
 }
 
