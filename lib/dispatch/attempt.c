@@ -149,12 +149,12 @@ enum started faas__attempt_start_worker(faas_context *context, int64_t *now, str
 	function->starting--;
 	function->busy++;
 	faas__mutex_unlock(&function->mu);
-	context->init_ns = *now - began;
 	if (!function->init)
 		return STARTED;
 	if (!ok || !pause_running(context))
 		return end_failed_start(context, rc, ok, *now, tally);
 	context->is_init = false;
+	context->init_ns = *now - began;
 	return STARTED;
 }
 

@@ -343,7 +343,8 @@ static int emit_round(struct fan *fan, bool wants_emission, faas_function **ret_
 			offer_all(fan, lane, matches, made, ret_refuser);
 		else
 			offer_each(fan, lane, matches);
-		bump_relaxed(&lane->emitted, 1);
+		/* A round that another one follows does not count. */
+		bump_relaxed(&lane->emitted, *ret_refuser == NULL);
 		bump_relaxed(&lane->unmatched, count == 0);
 	}
 	faas__lane_leave(lane);
