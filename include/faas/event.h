@@ -40,7 +40,8 @@ typedef struct faas_attribute_config {
 
 /* ---- Emitting ---------------------------------------------------------------------------------------------------- */
 
-/** All matched functions take the event, or none does. */
+/** All matched functions take the event, or none does. The runtime's room is asked for first: where that is full, not even
+    a function that drops its oldest takes it. */
 #define FAAS_EMIT_ALL 1u
 
 /**

@@ -259,7 +259,7 @@ int faas_function_stats(const faas_function *given, struct faas_function_stats *
 	stats.starting = function->starting;
 	stats.busy = function->busy;
 	stats.warm = function->warm_count;
-	stats.queued_bytes = LOAD_BYTES(load_relaxed(&function->load));
+	stats.queued_bytes = LOAD_BYTES(faas__queue_load(function));
 	faas__mutex_unlock(&function->mu);
 	fill_stats(&stats, &snapshot);
 	return faas__stats_write(ret_stats, &stats, sizeof(stats));
@@ -310,7 +310,7 @@ static void sum_functions(faas_runtime *runtime, struct snapshot *sum, struct fa
 		stats->total.starting += function->starting;
 		stats->total.busy += function->busy;
 		stats->total.warm += function->warm_count;
-		stats->total.queued_bytes += LOAD_BYTES(load_relaxed(&function->load));
+		stats->total.queued_bytes += LOAD_BYTES(faas__queue_load(function));
 		faas__mutex_unlock(&function->mu);
 		add_counts(&sum->counts, &one.counts);
 		sum->accepted += one.accepted;

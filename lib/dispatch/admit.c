@@ -89,7 +89,7 @@ static bool drop_oldest(struct offer *offer, struct lane *lane, faas_function *f
 	return true;
 }
 
-int faas__admit(struct offer *offer, struct lane *lane, faas_function *function, size_t bytes)
+int faas__admit_to_queue(struct offer *offer, struct lane *lane, faas_function *function, size_t bytes)
 {
 	int error;
 
@@ -97,6 +97,13 @@ int faas__admit(struct offer *offer, struct lane *lane, faas_function *function,
 	       bytes <= function->max_bytes)
 		if (!drop_oldest(offer, lane, function))
 			break;
+	return error;
+}
+
+int faas__admit(struct offer *offer, struct lane *lane, faas_function *function, size_t bytes)
+{
+	int error = faas__admit_to_queue(offer, lane, function, bytes);
+
 	if (error != FAAS_OK)
 		return error;
 	if (likely(faas__lane_reserve(offer->runtime, lane, bytes)))
@@ -105,15 +112,9 @@ int faas__admit(struct offer *offer, struct lane *lane, faas_function *function,
 	return FAAS_ERUNTIMEFULL;
 }
 
-void faas__admit_undo(struct offer *offer, struct lane *lane, faas_function *function, size_t bytes)
-{
-	faas__queue_unreserve(function, 1, bytes);
-	faas__lane_release(offer->runtime, lane, 1, (int64_t)bytes);
-}
-
 int faas__admit_peek(const faas_function *function, size_t bytes)
 {
-	uint64_t load = load_seq_cst(&function->load);
+	uint64_t load = faas__queue_load(function);
 
 	if (load_relaxed(&function->is_closed))
 		return FAAS_ENOTFOUND;

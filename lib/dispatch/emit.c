@@ -176,6 +176,21 @@ static void offer_later(struct fan *fan)
 
 /* ---- All or none ------------------------------------------------------------------------------------------------- */
 
+/* Leases the runtime's room for all. The index that found it full, or count. */
+static size_t lease_all(struct fan *fan, struct lane *lane, faas_invocation *const *made)
+{
+	for (size_t i = 0; i < fan->count; i++)
+		if (!faas__lane_reserve(fan->offer->runtime, lane, faas__invocation_bytes(made[i])))
+			return i;
+	return fan->count;
+}
+
+static void unlease(struct fan *fan, struct lane *lane, faas_invocation *const *made, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		faas__lane_release(fan->offer->runtime, lane, 1, (int64_t)faas__invocation_bytes(made[i]));
+}
+
 /* Reserves room for those that drop (or do not drop) their oldest. The index that refused, or count. */
 static size_t reserve_some(struct fan *fan, struct lane *lane, faas_invocation *const *made, bool droppers,
                            int *ret_code)
@@ -183,33 +198,42 @@ static size_t reserve_some(struct fan *fan, struct lane *lane, faas_invocation *
 	for (size_t i = 0; i < fan->count; i++) {
 		if (made[i]->function->drops_oldest != droppers)
 			continue;
-		*ret_code = faas__admit(fan->offer, lane, made[i]->function, faas__invocation_bytes(made[i]));
+		*ret_code = faas__admit_to_queue(fan->offer, lane, made[i]->function, faas__invocation_bytes(made[i]));
 		if (*ret_code != FAAS_OK)
 			return i;
 	}
 	return fan->count;
 }
 
-static void undo_some(struct fan *fan, struct lane *lane, faas_invocation *const *made, bool droppers, size_t count)
+static void unreserve_some(faas_invocation *const *made, bool droppers, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
 		if (made[i]->function->drops_oldest == droppers)
-			faas__admit_undo(fan->offer, lane, made[i]->function, faas__invocation_bytes(made[i]));
+			faas__queue_unreserve(made[i]->function, 1, faas__invocation_bytes(made[i]));
 }
 
+/* The runtime's room first, before anything is dropped for it in vain; then those that can refuse; then the droppers. */
 static size_t reserve_all(struct fan *fan, struct lane *lane, faas_invocation *const *made, int *ret_code)
 {
-	size_t refused = reserve_some(fan, lane, made, false, ret_code);
+	size_t refused = lease_all(fan, lane, made);
 
 	if (refused < fan->count) {
-		undo_some(fan, lane, made, false, refused);
+		*ret_code = FAAS_ERUNTIMEFULL;
+		unlease(fan, lane, made, refused);
 		return refused;
 	}
-	refused = reserve_some(fan, lane, made, true, ret_code);
+	refused = reserve_some(fan, lane, made, false, ret_code);
 	if (refused < fan->count) {
-		undo_some(fan, lane, made, true, refused);
-		undo_some(fan, lane, made, false, fan->count);
+		unreserve_some(made, false, refused);
+	} else {
+		refused = reserve_some(fan, lane, made, true, ret_code);
+		if (refused < fan->count) {
+			unreserve_some(made, true, refused);
+			unreserve_some(made, false, fan->count);
+		}
 	}
+	if (refused < fan->count)
+		unlease(fan, lane, made, fan->count);
 	return refused;
 }
 

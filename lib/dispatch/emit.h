@@ -71,7 +71,8 @@ void faas__offer_end(struct offer *offer);
 
 /* Room for an invocation of this size: 0, FAAS_EFULL, FAAS_ERUNTIMEFULL, FAAS_ENOTFOUND. In the lane. */
 int faas__admit(struct offer *offer, struct lane *lane, faas_function *function, size_t bytes);
-void faas__admit_undo(struct offer *offer, struct lane *lane, faas_function *function, size_t bytes);
+/* The same without the runtime's room, which the caller has. */
+int faas__admit_to_queue(struct offer *offer, struct lane *lane, faas_function *function, size_t bytes);
 
 /* Whether faas__admit would refuse right now, without the cost of making the event first. */
 int faas__admit_peek(const faas_function *function, size_t bytes);

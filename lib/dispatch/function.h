@@ -6,7 +6,8 @@
  * rest is under `mu`: takers pop from `backlog` first, then from the inbox. An invocation that must leave from the
  * middle (cancelled, claimed by a waiter) is reached by moving the inbox to the backlog, which is linked both ways.
  *
- *     load.events == invocations in inbox + backlog + reserved and about to be pushed
+ *     load.events  == invocations in inbox + backlog + reserved and about to be pushed
+ *     ahead.events == invocations that threads took beyond the one they began with; load + ahead is bounded
  *     active      == attempts and inits that hold a slot (overruns included), never above max_concurrency
  *     accepted    == started + unstarted ends + queued            queued, running are derived, see account.c
  *     started     == ended + running
@@ -117,6 +118,7 @@ struct faas_function {
 	/* emitters write these: one line */
 	on_own_line struct mpsc_in inbox_in;
 	atomic_u64 load;           /* emitters reserve; takers give back */
+	atomic_u64 ahead;          /* takers; emitters read it */
 	atomic_u64 accepted;
 	struct turn turn;          /* state: emitters and takers */
 
@@ -183,6 +185,7 @@ faas_invocation *faas__queue_pop(faas_function *function, uint64_t *ret_freed) h
 struct put_back {
 	faas_invocation *dead;      /* not queued any more: mere references */
 	faas_invocation *cancelled; /* the function is closed: for faas__settle_popped */
+	uint64_t load;              /* what stands in the queue again */
 };
 
 /* Puts back what a thread took ahead, before everything else. */
@@ -199,8 +202,21 @@ bool faas__queue_remove(faas_function *function, faas_invocation *invocation, ui
 /* Whether so much is free that emitters who wait are told. */
 bool faas__queue_has_room_to_tell(const faas_function *function);
 
-/* Room has been given back: wakes emitters that wait for it. */
+/*
+ * What was popped beyond the first stays counted, in `ahead`, until the batch is over: so bounds hold for what is taken
+ * ahead, too. `popped` is the load of all, `rest` of those beyond the first.
+ */
+void faas__queue_took(faas_function *function, uint64_t popped, uint64_t rest) holds_lock(function->mu);
+void faas__queue_end_rest(faas_function *function, uint64_t rest) holds_lock(function->mu);
+
+/* Room has been given back: returns it to the runtime, and wakes emitters that wait for it. */
 void faas__queue_freed(faas_function *function, uint64_t freed);
+
+/* All that counts against the bounds. */
+static inline uint64_t faas__queue_load(const faas_function *function)
+{
+	return load_seq_cst(&function->load) + load_seq_cst(&function->ahead);
+}
 
 static inline bool faas__queue_has_events(const faas_function *function)
 {

@@ -61,7 +61,7 @@ static void finish(struct run *run, bool claimed)
 		function->starting--;
 		function->busy++;
 	}
-	faas__slot_release(function, run->worker, started, in_time, &run->tally, run->runner->now);
+	faas__slot_release(run->runner, function, run->worker, started, in_time, &run->tally);
 }
 
 int faas__run_invocation(struct runner *runner, faas_invocation *invocation)

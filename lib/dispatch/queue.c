@@ -19,7 +19,10 @@ int faas__queue_reserve(faas_function *function, size_t bytes)
 	if (unlikely(load_acquire(&function->is_closed)))
 		return FAAS_ENOTFOUND;
 	do {
-		if (LOAD_EVENTS(load) >= function->max_events || LOAD_BYTES(load) + bytes > function->max_bytes)
+		/* Read after `load`: what moves from one to the other is added there before it is taken away here. */
+		uint64_t all = load + load_seq_cst(&function->ahead);
+
+		if (LOAD_EVENTS(all) >= function->max_events || LOAD_BYTES(all) + bytes > function->max_bytes)
 			return FAAS_EFULL;
 	} while (!cas_seq_cst(&function->load, &load, load + LOAD_EVENT + bytes));
 	return FAAS_OK;
@@ -89,6 +92,20 @@ void faas__queue_put_back(faas_function *function, faas_invocation **invocations
 		load += load_of(invocation);
 	}
 	add_seq_cst(&function->load, load);
+	ret->load = load;
+}
+
+void faas__queue_took(faas_function *function, uint64_t popped, uint64_t rest)
+{
+	if (rest > 0)
+		add_seq_cst(&function->ahead, rest);
+	sub_seq_cst(&function->load, popped);
+}
+
+void faas__queue_end_rest(faas_function *function, uint64_t rest)
+{
+	if (rest > 0)
+		sub_seq_cst(&function->ahead, rest);
 }
 
 /* Moves what the inbox holds to the backlog. The lock keeps waiters from claiming meanwhile; a cancel does no harm. */
@@ -123,7 +140,7 @@ bool faas__queue_remove(faas_function *function, faas_invocation *invocation, ui
 /* Emitters wait until a quarter is free, lest every single pop wake one of them. */
 bool faas__queue_has_room_to_tell(const faas_function *function)
 {
-	uint64_t load = load_seq_cst(&function->load);
+	uint64_t load = faas__queue_load(function);
 	uint64_t events = function->max_events - function->max_events / 4;
 
 	return LOAD_EVENTS(load) <= events && LOAD_BYTES(load) <= function->max_bytes - function->max_bytes / 4;

@@ -83,6 +83,7 @@ static void run_batch(struct runner *runner, faas_function *function, struct cho
 	bool in_time = true;
 	uint32_t count = 0, i;
 	struct put_back rest = {0};
+	uint64_t freed;
 
 	for (i = 0; i < load_relaxed(&runner->batch_end) && started == STARTED && in_time; i++) {
 		faas_invocation *invocation = runner->batch[i];
@@ -110,7 +111,11 @@ static void run_batch(struct runner *runner, faas_function *function, struct cho
 	store_relaxed(&runner->batch_next, 0);
 	if (count > 0 && !choice->is_cold)
 		function->run_ns_average = moving_average(function->run_ns_average, runner->now - began, count);
-	faas__slot_release(function, choice->worker, started, in_time, &runner->tally, runner->now);
+	freed = runner->batch_rest - rest.load;
+	faas__queue_end_rest(function, runner->batch_rest);
+	runner->batch_rest = 0;
+	faas__slot_release(runner, function, choice->worker, started, in_time, &runner->tally);
+	faas__queue_freed(function, freed);
 	faas__settle_popped(rest.cancelled, END_CANCELLED, false);
 	faas__dead_unref(rest.dead);
 }
@@ -131,8 +136,9 @@ static uint32_t batch_size(const faas_function *function) holds_lock(function->m
 static void choose_batch(faas_function *function, struct runner *runner, struct choice *choice)
 	holds_lock(function->mu)
 {
-	uint32_t most;
 	faas_invocation *invocation;
+	uint64_t popped = 0;
+	uint32_t most;
 
 	if (!faas__queue_has_events(function))
 		return;
@@ -140,14 +146,16 @@ static void choose_batch(faas_function *function, struct runner *runner, struct 
 	if (!choice->worker)
 		return;
 	most = choice->is_cold ? 1 : batch_size(function);
-	while (choice->count < most && (invocation = faas__queue_pop(function, &choice->freed)) != NULL) {
+	while (choice->count < most && (invocation = faas__queue_pop(function, &popped)) != NULL) {
 		if (faas__phase_of(load_acquire(&invocation->state)) == PHASE_QUEUED)
 			runner->batch[choice->count++] = invocation;
 		else
 			faas__dead_add(&choice->dead, invocation);
+		if (choice->count <= 1)
+			choice->freed = popped;
 	}
-	if (choice->freed != 0)
-		sub_seq_cst(&function->load, choice->freed);
+	if (popped != 0)
+		faas__queue_took(function, popped, popped - choice->freed);
 	if (choice->count == 0) {
 		/* Nothing to run, or a producer has not yet linked what it pushed. */
 		function->active--;
@@ -164,8 +172,10 @@ static void choose_batch(faas_function *function, struct runner *runner, struct 
 	choice->step = STEP_BATCH;
 	choice->charged = choice->count * (function->run_ns_average + LEAST_CHARGE_NS);
 	runner->batch_function = function;
+	runner->batch_rest = popped - choice->freed;
 	store_relaxed(&runner->batch_next, 0);
-	store_relaxed(&runner->batch_end, choice->count);
+	/* Before the look at whether the monitor ticks, in take. */
+	store_seq_cst(&runner->batch_end, choice->count);
 	list_push_back(&function->tallies, &runner->tally.node);
 }
 
@@ -244,7 +254,7 @@ static void provision(struct runner *runner, faas_function *function, struct wor
 	function->provision_after = 0;
 	if (started != STARTED)
 		faas__worker_provision_failed(function, runner->now);
-	faas__slot_release(function, worker, started, true, NULL, runner->now);
+	faas__slot_release(runner, function, worker, started, true, NULL);
 }
 
 static void retire(struct runner *runner, faas_function *function, struct worker *worker, enum retirement why)

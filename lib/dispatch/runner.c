@@ -133,18 +133,23 @@ static void hand_back(struct thread *thread)
 	faas_function *function = runner->batch_function;
 	uint32_t next = load_relaxed(&runner->batch_next), end = load_relaxed(&runner->batch_end);
 	struct put_back rest = {0};
+	uint64_t freed;
 
 	if (next >= end)
 		return;
 	faas__mutex_lock(&function->mu);
 	faas__queue_put_back(function, runner->batch + next, end - next, &rest);
 	store_relaxed(&runner->batch_end, next);
+	freed = runner->batch_rest - rest.load;
+	faas__queue_end_rest(function, runner->batch_rest);
+	runner->batch_rest = 0;
 	/* The average says "fast"; it was wrong. */
 	function->run_ns_average = TICK_NS;
 	faas__turn_unblock(thread->executor, &function->turn);
 	if (faas__queue_has_events(function))
 		faas__turn_kick(thread->executor, &function->turn);
 	faas__mutex_unlock(&function->mu);
+	faas__queue_freed(function, freed);
 	faas__settle_popped(rest.cancelled, END_CANCELLED, true);
 	faas__dead_unref(rest.dead);
 }
@@ -230,7 +235,7 @@ static bool is_ahead(struct thread *thread)
 {
 	struct runner *runner = faas__runner_from(thread);
 
-	return load_relaxed(&runner->batch_next) < load_relaxed(&runner->batch_end);
+	return load_seq_cst(&runner->batch_next) < load_seq_cst(&runner->batch_end);
 }
 
 static void trim(struct executor *executor)

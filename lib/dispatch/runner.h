@@ -41,6 +41,7 @@ struct runner {
 	faas_function *batch_function;
 	atomic_u32 batch_next;
 	atomic_u32 batch_end;
+	uint64_t batch_rest; /* what of function.ahead is this batch's */
 	faas_invocation *batch[BATCH_MAX];
 	struct tally tally;
 	struct lane lane;
@@ -118,8 +119,8 @@ void faas__slot_raise_peak(faas_function *function) holds_lock(function->mu);
  * The end of a batch, a nested run or a provisioned start: slot back, tally (may be NULL) in, worker warm or gone.
  * Unlocks; the caller holds a reference to the function.
  */
-void faas__slot_release(faas_function *function, struct worker *worker, enum started started, bool in_time,
-                        struct tally *tally, int64_t now) drops_lock(function->mu);
+void faas__slot_release(struct runner *runner, faas_function *function, struct worker *worker, enum started started,
+                        bool in_time, struct tally *tally) drops_lock(function->mu);
 
 /* ---- settle.c ---------------------------------------------------------------------------------------------------- */
 

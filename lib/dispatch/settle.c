@@ -157,13 +157,32 @@ static void await_abandoned(faas_context *context)
 		faas__thread_yield();
 }
 
+/* Callbacks are user code: while one runs, the thread shows that, so that what it took ahead can go to others. */
+static void publish_in_slot(struct runner *runner, faas_invocation *invocation, enum end end)
+{
+	struct slot *slot = &runner->thread.slots[runner->depth];
+	bool may_call = (load_relaxed(&invocation->state) & HAS_CALLBACK) != 0 ||
+	                faas__result_of(invocation)->emission != NULL;
+
+	if (may_call)
+		faas__slot_begin(slot, NULL, TIME_NEVER);
+	faas__settle_publish(invocation, end, false);
+	if (may_call)
+		faas__slot_end(slot);
+}
+
 bool faas__settle_attempt(faas_context *context, enum end end, int code, int handler_result, int64_t now,
                           struct tally *tally)
 {
 	faas_invocation *invocation = context->invocation;
 	bool was_run = !context->is_init;
-	int64_t took = now - context->started;
 	struct result *result;
+	int64_t took;
+
+	/* Late is late, whether or not anybody saw it pass: it counts up to its deadline. */
+	if (end == END_TIMED_OUT && now > context->deadline)
+		now = context->deadline;
+	took = now - context->started;
 
 	if (!faas__has_result(invocation)) {
 		/* Only a claimant of the slot could have been at it, and the slot has ended. */
@@ -194,6 +213,6 @@ bool faas__settle_attempt(faas_context *context, enum end end, int code, int han
 		context->message = NULL;
 	}
 	count_in_tally(tally, end, was_run, context->queued_ns, took);
-	faas__settle_publish(invocation, end, false);
+	publish_in_slot(context->runner, invocation, end);
 	return true;
 }

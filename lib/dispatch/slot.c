@@ -83,20 +83,23 @@ static void discard_worker(faas_function *function, struct worker *worker, bool 
 	faas__mutex_unlock(&function->mu);
 }
 
-void faas__slot_release(faas_function *function, struct worker *worker, enum started started, bool in_time,
-                        struct tally *tally, int64_t now)
+void faas__slot_release(struct runner *runner, faas_function *function, struct worker *worker, enum started started,
+                        bool in_time, struct tally *tally)
 {
+	struct slot *slot = &runner->thread.slots[runner->depth];
 	bool keeps = started == STARTED && in_time;
 
 	if (tally)
 		faas__tally_fold(function, tally);
 	/* Keeps the function from finishing while fini runs. */
 	function->retiring += !keeps;
-	give_back(function, keeps ? worker : NULL, now);
+	give_back(function, keeps ? worker : NULL, runner->now);
 	faas__function_unlock_and_finish(function);
 	if (keeps)
 		return;
+	faas__slot_begin(slot, NULL, TIME_NEVER);
 	discard_worker(function, worker, started != START_FAILED, RETIRED_OVERRUN);
+	faas__slot_end(slot);
 	faas__mutex_lock(&function->mu);
 	faas__function_unlock_and_finish(function);
 }

@@ -147,14 +147,11 @@ struct census {
 	int64_t total;
 };
 
-/* Whether the thread has stood still since the last look. Updates what was seen. */
-static bool is_blocked(struct thread *thread)
+/* Whether the thread has stood still since the last look, at which `same` attempt ran. Updates what was seen. */
+static bool is_blocked(struct thread *thread, bool same)
 {
-	uint64_t word = load_acquire(&thread->slots[0].word);
-	bool same = word == thread->seen_word && (word & 1) != 0;
 	int64_t cpu_ns;
 
-	thread->seen_word = word;
 	if (load_acquire(&thread->is_waiting) != 0 || load_acquire(&thread->stuck) != 0)
 		return true;
 	if (!same) {
@@ -172,6 +169,7 @@ static bool is_blocked(struct thread *thread)
 	return thread->seen_blocked;
 }
 
+/* `measure`: looks at processor clocks as well. */
 static struct census take_census(struct executor *executor, bool measure)
 {
 	struct census census = {.now = faas__executor_now(executor)};
@@ -180,15 +178,29 @@ static struct census take_census(struct executor *executor, bool measure)
 	list_each(node, &executor->threads) {
 		struct thread *thread = container_of(node, struct thread, node);
 		bool idle = load_seq_cst(&thread->is_idle) != 0;
+		uint64_t word = load_acquire(&thread->slots[0].word);
+		bool same = word == thread->seen_word && (word & 1) != 0;
 
+		thread->seen_word = word;
 		census.busy += !idle;
 		if (thread->is_guest)
 			continue;
 		census.total++;
-		census.running += idle || !measure || !is_blocked(thread);
+		census.running += idle || !measure || !is_blocked(thread, same);
 	}
 	faas__mutex_unlock(&executor->threads_mu);
 	return census;
+}
+
+static bool is_any_ahead(struct executor *executor)
+{
+	bool ahead = false;
+
+	faas__mutex_lock(&executor->threads_mu);
+	list_each(node, &executor->threads)
+		ahead = ahead || executor->ops->is_ahead(container_of(node, struct thread, node));
+	faas__mutex_unlock(&executor->threads_mu);
+	return ahead;
 }
 
 static struct slot *claim_one_ahead(struct executor *executor, struct thread **ret_thread)
@@ -296,7 +308,7 @@ static int64_t later(int64_t now, int64_t duration)
 static bool wants_ticks(struct executor *executor)
 {
 	return load_seq_cst(&executor->run_queue.count) > 0 || load_seq_cst(&executor->published_now) != 0 ||
-	       load_seq_cst(&executor->monitor.wants_thread) != 0;
+	       load_seq_cst(&executor->monitor.wants_thread) != 0 || is_any_ahead(executor);
 }
 
 /* Trims while there is activity, and twice after its end: first to learn what lay unused since, then to free it. */
@@ -325,8 +337,7 @@ static int64_t look(struct executor *executor, bool *was_busy)
 	bool is_busy;
 
 	faas__executor_fire(executor, now);
-	if (load_relaxed(&monitor->is_ticking) != 0)
-		hand_back_batches(executor);
+	hand_back_batches(executor);
 	census = take_census(executor, load_relaxed(&monitor->is_ticking) != 0);
 	grow(executor, &census, waits);
 	check_published(executor, now);
