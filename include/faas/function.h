@@ -47,7 +47,8 @@ typedef struct faas_function_config {
 	int64_t deadline_ms;       /* of one attempt, from the handler's start. 0: 3,000; FAAS_NEVER */
 	int64_t init_deadline_ms;  /* of one init. 0: 10,000; FAAS_NEVER */
 	int64_t init_backoff_ms;   /* after a failed init nothing starts for this long, doubled by each further failure up
-	                              to 64 times; warm workers go on. 0: 100; FAAS_NONE: no pause */
+	                              to 64 times; warm workers go on. 0: 100; FAAS_NONE: no pause (but 100 ms between
+	                              starts of provisioned workers that fail) */
 	int64_t keep_warm_ms;      /* an idle worker is retired after this. 0: 600,000; FAAS_NEVER */
 	int64_t queue_bytes;       /* bound on the queue, in memory. 0: 256 MiB; FAAS_UNLIMITED */
 	int32_t queue_events;      /* bound on the queue. 0: 1,000,000; at most FAAS_MAX_QUEUE_EVENTS */

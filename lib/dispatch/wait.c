@@ -63,12 +63,31 @@ static bool is_inside(const struct runner *runner, const faas_invocation *invoca
 	return false;
 }
 
+/* The earliest of a time and the deadlines of all handlers this thread is inside of. */
+static int64_t own_deadline(const struct runner *runner, int64_t until)
+{
+	for (int depth = 0; depth < runner->depth; depth++)
+		if (runner->contexts[depth].deadline < until)
+			until = runner->contexts[depth].deadline;
+	return until;
+}
+
+static bool is_given_up(const struct runner *runner)
+{
+	for (int depth = 0; depth < runner->depth; depth++)
+		if (load_acquire(&runner->contexts[depth].is_given_up) != 0)
+			return true;
+	return false;
+}
+
 static int await_in_handler(struct runner *runner, faas_invocation *invocation, int64_t until)
 {
 	faas_runtime *runtime = runner->runtime;
 
 	if (is_inside(runner, invocation) && !faas__is_settled(invocation))
 		return FAAS_EDEADLK;
+	/* Cycles that no single thread can see end here, at the latest with the handler's own deadline. */
+	until = own_deadline(runner, until);
 	while (!faas__is_settled(invocation)) {
 		int result = faas__run_invocation(runner, invocation);
 
@@ -78,7 +97,7 @@ static int await_in_handler(struct runner *runner, faas_invocation *invocation, 
 			return FAAS_EDEADLK;
 		if (faas__is_settled(invocation))
 			break;
-		if (faas__runtime_now(runtime) >= until)
+		if (faas__runtime_now(runtime) >= until || is_given_up(runner))
 			return FAAS_EPENDING;
 		if (faas__runtime_is_manual(runtime) && runtime->clock && runtime->clock->is_manual)
 			return FAAS_EAGAIN;

@@ -87,8 +87,14 @@ static int64_t next_due(faas_function *function) holds_lock(function->mu)
 		                       function->keep_warm_ns);
 	if (function->is_paused && function->init_retry_at < due)
 		due = function->init_retry_at;
-	if (present(function) < function->provisioned && function->provision_after != 0 && function->provision_after < due)
-		due = function->provision_after;
+	/* A start ahead of need waits for both. */
+	if (present(function) < function->provisioned && function->provision_after != 0) {
+		int64_t start = function->provision_after;
+
+		if (function->is_paused && function->init_retry_at > start)
+			start = function->init_retry_at;
+		due = start < due ? start : due;
+	}
 	return due;
 }
 

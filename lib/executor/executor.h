@@ -210,7 +210,8 @@ struct monitor {
 	atomic_i64 wake_at;    /* monitor writes: until when it sleeps; TIME_NEVER also while it is awake */
 	atomic_u32 is_ticking; /* monitor writes: it looks every TICK_NS */
 	atomic_u32 wants_thread;
-	int64_t trim_due;      /* monitor only */
+	int64_t trim_due;      /* monitor only; 0: none */
+	uint32_t trims_left;   /* monitor only */
 	uint32_t waited_ticks; /* monitor only: ticks in a row that saw turns waiting */
 };
 

@@ -316,15 +316,17 @@ static void trim(struct executor *executor, int64_t now, bool is_busy)
 {
 	struct monitor *monitor = &executor->monitor;
 
-	if (monitor->trim_due == 0) {
-		if (is_busy)
-			monitor->trim_due = now + TRIM_NS;
+	if (is_busy)
+		monitor->trims_left = 2;
+	if (monitor->trims_left == 0)
 		return;
-	}
+	if (monitor->trim_due == 0)
+		monitor->trim_due = now + TRIM_NS;
 	if (now < monitor->trim_due)
 		return;
 	executor->ops->trim(executor);
-	monitor->trim_due = is_busy ? now + TRIM_NS : 0;
+	monitor->trims_left -= !is_busy;
+	monitor->trim_due = monitor->trims_left > 0 ? now + TRIM_NS : 0;
 }
 
 /* One look at everything. The time of the next one. */
@@ -343,7 +345,7 @@ static int64_t look(struct executor *executor, bool *was_busy)
 	check_published(executor, now);
 	faas__threads_reap(executor);
 	is_busy = census.busy > 0 || waits;
-	trim(executor, now, is_busy || *was_busy);
+	trim(executor, now, is_busy);
 
 	next = faas__executor_next_due(executor);
 	if (is_busy || *was_busy)
