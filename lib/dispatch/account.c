@@ -38,8 +38,16 @@ static uint64_t sum_ends(const uint64_t ends[END_COUNT])
 
 /* ---- Counting ---------------------------------------------------------------------------------------------------- */
 
+void faas__count_published(faas_function *function)
+{
+	faas__mutex_lock(&function->mu);
+	function->counts.unpublished--;
+	faas__function_unlock_and_finish(function);
+}
+
 void faas__count_end(faas_function *function, bool was_started, enum end end)
 {
+	function->counts.unpublished++;
 	if (was_started)
 		function->counts.started_ends[end]++;
 	else
@@ -114,6 +122,7 @@ void faas__tally_fold(faas_function *function, struct tally *tally)
 		counts->started_ends[i] += load_relaxed(&tally->ended[i]);
 		store_relaxed(&tally->ended[i], 0);
 	}
+	store_relaxed(&tally->published, 0);
 	counts->started += TALLY_STARTS(load_relaxed(&tally->started));
 	counts->cold += TALLY_COLDS(load_relaxed(&tally->started));
 	store_relaxed(&tally->started, 0);
@@ -383,12 +392,9 @@ bool faas__function_is_settled(faas_function *function)
 
 	faas__mutex_lock(&function->mu);
 	ended = sum_ends(function->counts.started_ends) + sum_ends(function->counts.unstarted_ends);
-	list_each(node, &function->tallies) {
-		struct tally *tally = container_of(node, struct tally, node);
-
-		for (size_t i = 0; i < END_COUNT; i++)
-			ended += load_acquire(&tally->ended[i]);
-	}
+	ended -= function->counts.unpublished;
+	list_each(node, &function->tallies)
+		ended += load_acquire(&container_of(node, struct tally, node)->published);
 	faas__mutex_unlock(&function->mu);
 	return load_acquire(&function->accepted) == ended;
 }

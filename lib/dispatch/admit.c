@@ -15,9 +15,9 @@
 #define WAIT_SLICE_NS 10000000
 #define SHORT_SLICE_NS 1000000
 
-static int check_intake(faas_runtime *runtime)
+int faas__intake_check(faas_runtime *runtime)
 {
-	uint32_t phase = load_acquire(&runtime->phase);
+	uint32_t phase = load_seq_cst(&runtime->phase);
 
 	if (likely(phase == RUNTIME_OPEN))
 		return FAAS_OK;
@@ -32,7 +32,7 @@ int faas__offer_begin(struct offer *offer, faas_runtime *runtime, faas_context *
 
 	if (faas__runtime_is_forked(runtime))
 		return FAAS_EFORKED;
-	error = check_intake(runtime);
+	error = faas__intake_check(runtime);
 	if (error != FAAS_OK)
 		return error;
 	error = faas__event_plan(&offer->plan, event, default_type, runtime->max_data_bytes);

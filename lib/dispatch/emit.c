@@ -60,9 +60,11 @@ size_t faas__parcel_bytes(const struct offer *offer, const struct parcel *parcel
 int faas__offer_to(struct offer *offer, struct lane *lane, faas_function *function, const struct parcel *parcel,
                     faas_invocation **ret_invocation)
 {
-	int code = faas__admit_peek(function, faas__parcel_bytes(offer, parcel));
+	int code = faas__intake_check(offer->runtime);
 	faas_invocation *invocation;
 
+	if (likely(code == FAAS_OK))
+		code = faas__admit_peek(function, faas__parcel_bytes(offer, parcel));
 	if (unlikely(code != FAAS_OK))
 		return code;
 	invocation = faas__parcel_make(offer, lane, function, parcel);
@@ -267,10 +269,12 @@ static void offer_all(struct fan *fan, struct lane *lane, struct faas_function *
                       faas_invocation **made, faas_function **ret_refuser)
 {
 	size_t refused = 0;
-	int code = FAAS_ENOMEM;
+	int code = faas__intake_check(fan->offer->runtime);
 
 	*ret_refuser = NULL;
-	if (make_all(fan, lane, matches, made) == fan->count) {
+	if (code == FAAS_OK)
+		code = FAAS_ENOMEM;
+	if (code == FAAS_ENOMEM && make_all(fan, lane, matches, made) == fan->count) {
 		refused = find_hopeless(fan, made, &code);
 		if (refused == fan->count)
 			refused = reserve_all(fan, lane, made, &code);
@@ -288,7 +292,7 @@ static void offer_all(struct fan *fan, struct lane *lane, struct faas_function *
 
 		if (all)
 			faas__parcel_push(made[i], &fan->parcel);
-		note(fan, i, matches[i], all ? FAAS_OK : i == refused || code == FAAS_ENOMEM ? code : FAAS_EREFUSED,
+		note(fan, i, matches[i], all ? FAAS_OK : i == refused || code == FAAS_ENOMEM || code == FAAS_ECLOSED ? code : FAAS_EREFUSED,
 		     all ? made[i] : NULL);
 	}
 	/* What the emit returns is why, not that the others were spared. */

@@ -66,6 +66,12 @@ int faas__await(faas_invocation *invocation, int64_t until);
 int faas__offer_begin(struct offer *offer, faas_runtime *runtime, faas_context *context,
                       const faas_event_config *event, const char *default_type);
 
+/*
+ * Whether this thread may bring in events: FAAS_OK or FAAS_ECLOSED. In a lane, or under the function's lock, the answer
+ * holds until that is left: who changes the phase waits for the one and looks at counts under the other.
+ */
+int faas__intake_check(faas_runtime *runtime);
+
 /* Settles what was dropped. In no lane. */
 void faas__offer_end(struct offer *offer);
 

@@ -243,7 +243,7 @@ int faas_function_find(faas_runtime *runtime, const char *name, faas_function **
 static bool is_over(const faas_function *function) holds_lock(function->mu)
 {
 	return function->is_sealed && !function->is_finished && load_seq_cst(&function->load) == 0 &&
-	       function->active == 0 && function->warm_count == 0 && function->retiring == 0 &&
+	       function->active == 0 && function->counts.unpublished == 0 && function->warm_count == 0 && function->retiring == 0 &&
 	       load_seq_cst(&function->turn.state) != TURN_READY;
 }
 
@@ -302,11 +302,14 @@ void faas__settle_popped(faas_invocation *chain, enum end end, bool from_monitor
 	while (chain) {
 		faas_invocation *invocation = chain;
 		struct mpsc_node *next = load_relaxed(&chain->node.next);
+		faas_function *function = invocation->function;
 
 		chain = next ? container_of(next, faas_invocation, node) : NULL;
 		if (faas__has_result(invocation))
 			faas__settle_counted(invocation, end, from_monitor);
 		faas__invocation_unref(invocation);
+		/* The function has waited for this, so it was there until now. */
+		faas__count_published(function);
 	}
 }
 

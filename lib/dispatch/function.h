@@ -60,6 +60,7 @@ struct tally {
 	struct list node; /* under function.mu: in function.tallies */
 	atomic_u32 started; /* TALLY_STARTED for each, TALLY_COLD for each with an init: one word, so that both show at once */
 	atomic_u32 ended[END_COUNT];
+	atomic_u32 published; /* of the ended ones, those whose waiters have been told */
 	atomic_u32 samples; /* entries below that are complete */
 	atomic_u64 billed_ms;
 	uint8_t queue_bucket[BATCH_MAX];
@@ -90,6 +91,7 @@ struct counts {
 	uint64_t rejected_full, rejected_runtime_full, rejected_closed, rejected_other;
 	uint64_t overruns;
 	uint64_t overrunning; /* gauge */
+	uint64_t unpublished; /* gauge: ends that are counted, but whose waiters may not have been told */
 	uint64_t provisioned_starts, init_failures, init_ns;
 	uint64_t retired[RETIRED_COUNT];
 	uint64_t workers_peak;
@@ -265,7 +267,9 @@ void faas__function_chore(faas_function *function);
 
 /* Adds a tally to the function's counts and empties it. */
 void faas__tally_fold(faas_function *function, struct tally *tally) holds_lock(function->mu);
+/* Counts an end. When it has been published, and the invocation let go, faas__count_published. */
 void faas__count_end(faas_function *function, bool was_started, enum end end) holds_lock(function->mu);
+void faas__count_published(faas_function *function) without_lock(function->mu);
 void faas__count_run(faas_function *function, int64_t queued_ns, int64_t run_ns) holds_lock(function->mu);
 void faas__count_rejected(faas_function *function, int code) without_lock(function->mu);
 

@@ -3,6 +3,7 @@
  * Running an invocation on the thread that waits for it: nested in the handler that waits, or inline in the host's own
  * call. It is a batch of one, with a tally on the stack.
  */
+#include "dispatch/emit.h"
 #include "dispatch/runner.h"
 #include "dispatch/runtime.h"
 
@@ -111,7 +112,9 @@ int faas__run_unqueued(struct runner *runner, faas_invocation *invocation)
 		return FAAS_EAGAIN;
 	runner->now = faas__runtime_now(runner->runtime);
 	faas__mutex_lock(&function->mu);
-	result = load_relaxed(&function->is_closed) ? FAAS_ENOTFOUND : take(&run, function);
+	result = faas__intake_check(runner->runtime);
+	if (result == FAAS_OK)
+		result = load_relaxed(&function->is_closed) ? FAAS_ENOTFOUND : take(&run, function);
 	if (result == RUN_CLAIMED) {
 		add_relaxed(&function->accepted, 1);
 		(void)faas__attempt_claim_locked(run.context, &run.tally);

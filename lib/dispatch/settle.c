@@ -95,6 +95,8 @@ bool faas__settle_unrun(faas_invocation *invocation, enum end end)
 	if (removed)
 		faas__invocation_unref(invocation);
 	faas__dead_unref(dead);
+	/* The caller's reference keeps the function in memory. */
+	faas__count_published(function);
 	return true;
 }
 
@@ -128,13 +130,20 @@ bool faas__settle_abandon(faas_invocation *invocation, enum end end, int64_t now
 		result->queued_ns = context->queued_ns;
 		result->init_ns = context->init_ns + (context->is_init ? now - context->started : 0);
 		result->run_ns = context->is_init ? 0 : now - context->started;
-		/* Callbacks may run long, and the thread must not wait for them: let it go first. */
+	}
+	/*
+	 * Callbacks may run long, and the thread must not wait for them: it is let go before. The monitor calls none; and
+	 * once the thread is let go, the function may finish, which is not for the monitor: so there it is let go last.
+	 */
+	if (!from_monitor)
 		store_release(&context->is_abandoned, 1);
+	if (has_result) {
 		faas__settle_publish(invocation, end, from_monitor);
 		faas__invocation_unref(invocation);
-	} else {
-		store_release(&context->is_abandoned, 1);
 	}
+	faas__count_published(function);
+	if (from_monitor)
+		store_release(&context->is_abandoned, 1);
 	return true;
 }
 
@@ -192,6 +201,7 @@ bool faas__settle_attempt(faas_context *context, enum end end, int code, int han
 		}
 		store_relaxed(&invocation->state, PHASE_SETTLED);
 		count_in_tally(tally, end, was_run, context->queued_ns, took);
+		bump_release(&tally->published, 1);
 		return true;
 	}
 	if (!faas__invocation_move(invocation, PHASE_RUNNING, PHASE_SETTLING)) {
@@ -214,5 +224,6 @@ bool faas__settle_attempt(faas_context *context, enum end end, int code, int han
 	}
 	count_in_tally(tally, end, was_run, context->queued_ns, took);
 	publish_in_slot(context->runner, invocation, end);
+	bump_release(&tally->published, 1);
 	return true;
 }
