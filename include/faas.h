@@ -10,6 +10,7 @@
  *     faas/runtime.h     open, drain, close; the executor's settings; manual mode
  *     faas/function.h    register, unregister, find
  *     faas/event.h       events, bindings, emit, emissions
+ *     faas/filter.h      expressions over an event's attributes
  *     faas/invocation.h  invoke, wait, cancel, answers, timing
  *     faas/context.h     what a handler may ask and do
  *     faas/stats.h       exact counts, histograms, the bill
@@ -26,6 +27,7 @@
 #include <faas/common.h>
 #include <faas/context.h>
 #include <faas/event.h>
+#include <faas/filter.h>
 #include <faas/function.h>
 #include <faas/invocation.h>
 #include <faas/runtime.h>

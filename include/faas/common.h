@@ -77,6 +77,20 @@ typedef struct faas_clock faas_clock;           /* a source of time; counted */
 #define FAAS_ESTATE (-31)       /* the call does not fit where it was made, such as a reply from init */
 #define FAAS_EREFUSED (-32)     /* FAAS_EMIT_ALL: another function refused, so none took the event */
 
+/* Of filters (faas/filter.h). */
+#define FAAS_EFILTER (-40)         /* the expression is malformed, or of the wrong type */
+#define FAAS_EFILTERLONG (-41)     /* the expression is longer than FAAS_MAX_FILTER */
+#define FAAS_EFILTERDEPTH (-42)    /* the expression is nested deeper than FAAS_MAX_FILTER_DEPTH */
+#define FAAS_EFILTERVALUES (-43)   /* the expression needs more than FAAS_MAX_FILTER_VALUES values at once */
+#define FAAS_EFILTERSIZE (-44)     /* the compiled expression is larger than FAAS_MAX_FILTER_PROGRAM */
+#define FAAS_EFILTERTEXT (-45)     /* an evaluation builds more text than FAAS_MAX_FILTER_TEXT */
+#define FAAS_EFILTERSTEPS (-46)    /* an evaluation takes more steps than FAAS_MAX_FILTER_STEPS */
+#define FAAS_EFILTERMATH (-47)     /* CESQL's MathError: a division by zero or an overflow */
+#define FAAS_EFILTERCAST (-48)     /* CESQL's CastError: a value has no counterpart in the type that was needed */
+#define FAAS_EFILTERMISSING (-49)  /* CESQL's MissingAttributeError: the event has no such attribute */
+#define FAAS_EFILTERFUNCTION (-50) /* CESQL's MissingFunctionError: no function of that name and number of arguments */
+#define FAAS_EFILTERCALL (-51)     /* CESQL's FunctionEvaluationError: an argument is out of the function's range */
+
 /* ---- Limits ------------------------------------------------------------------------------------------------------ */
 
 #define FAAS_MAX_NAME 64              /* bytes in a function's name: FAAS_ENAME */
@@ -92,6 +106,12 @@ typedef struct faas_clock faas_clock;           /* a source of time; counted */
 #define FAAS_MAX_HOPS 16              /* events caused by events, in a row: FAAS_ELOOP */
 #define FAAS_MAX_DEPTH 16             /* handlers nested on one thread by waiting; deeper waits park the thread */
 #define FAAS_MAX_DURATION_MS 3155760000000 /* 100 years; longer durations are FAAS_EINVAL */
+#define FAAS_MAX_FILTER 16384         /* bytes of a filter expression: FAAS_EFILTERLONG */
+#define FAAS_MAX_FILTER_DEPTH 64      /* operands inside operands of an expression: FAAS_EFILTERDEPTH */
+#define FAAS_MAX_FILTER_VALUES 128    /* arguments and operands that wait for each other: FAAS_EFILTERVALUES */
+#define FAAS_MAX_FILTER_PROGRAM 65536 /* bytes of a compiled expression: FAAS_EFILTERSIZE */
+#define FAAS_MAX_FILTER_TEXT 65536    /* bytes of text that one evaluation builds: FAAS_EFILTERTEXT */
+#define FAAS_MAX_FILTER_STEPS 1000000 /* bytes that one evaluation looks at one by one: FAAS_EFILTERSTEPS */
 #define FAAS_ID_SIZE 40               /* bytes that hold any id the library makes, with its NUL */
 
 /* ---- Allocator --------------------------------------------------------------------------------------------------- */

@@ -14,6 +14,8 @@
 extern "C" {
 #endif
 
+struct faas_filter_error_stats; /* faas/filter.h */
+
 /* ---- Attributes -------------------------------------------------------------------------------------------------- */
 
 /* The types of CloudEvents attributes. */
@@ -97,6 +99,10 @@ typedef struct faas_binding_config {
 	uint32_t reserved;
 	const char *pattern;  /* dot-separated tokens; `*` is any one token, a last `>` one or more */
 	const char *function; /* its name */
+	const char *filter;   /* a CESQL expression over the attributes (faas/filter.h): only events for which it is true
+	                         pass. NULL: all do */
+	struct faas_filter_error_stats *filter_error; /* where to say what is wrong with the filter; its `struct_size` is
+	                                                 set by the caller. NULL: nowhere */
 } faas_binding_config;
 
 /**
@@ -104,12 +110,17 @@ typedef struct faas_binding_config {
  * tokens are not empty, `*` and `>` are wildcards only as whole tokens, and `>` only as the last one. A function that
  * several of its own bindings match gets an event once.
  *
+ * A filter is compiled here, once. An event for which it ends in an error does not pass; such errors are counted, and
+ * the first one of a binding is logged.
+ *
  * Threads:  any, anywhere; an emit that starts after the return sees the binding
  * Blocks:   no
  * Owns:     `binding` is copied
  * Units:    none
  * Returns:  FAAS_OK; FAAS_EINVAL; FAAS_EPATTERN; FAAS_ETOOLONG; FAAS_ETEXT; FAAS_ENAME; FAAS_ENOTFOUND: no such
- *           function; FAAS_EBINDINGS: too many; FAAS_ENOMEM; FAAS_ECLOSED
+ *           function; FAAS_EBINDINGS: too many; FAAS_ENOMEM; FAAS_ECLOSED; and, of the filter, with its place in
+ *           `filter_error`: FAAS_EFILTER: malformed, or never a Boolean; FAAS_EFILTERFUNCTION; FAAS_EFILTERLONG;
+ *           FAAS_EFILTERDEPTH; FAAS_EFILTERVALUES; FAAS_EFILTERSIZE
  */
 FAAS_API int faas_bind(faas_runtime *runtime, const faas_binding_config *binding, uint64_t *ret_id);
 
@@ -123,6 +134,26 @@ FAAS_API int faas_bind(faas_runtime *runtime, const faas_binding_config *binding
  * Returns:  FAAS_OK; FAAS_ENOTFOUND; FAAS_EINVAL
  */
 FAAS_API int faas_unbind(faas_runtime *runtime, uint64_t id);
+
+/** What a binding's filter did. A binding without one counts nothing. */
+struct faas_binding_stats {
+	uint32_t struct_size;
+	uint32_t reserved;
+	uint64_t passed;   /* events whose type matched and which passed */
+	uint64_t stopped;  /* events whose type matched and for which the filter was false */
+	uint64_t errors;   /* events for which it ended in an error */
+};
+
+/**
+ * A binding's numbers.
+ *
+ * Threads:  any, anywhere
+ * Blocks:   no
+ * Owns:     `struct_size` is set by the caller
+ * Units:    events
+ * Returns:  FAAS_OK; FAAS_ENOTFOUND; FAAS_EINVAL
+ */
+FAAS_API int faas_binding_stats(faas_runtime *runtime, uint64_t id, struct faas_binding_stats *ret_stats);
 
 /* ---- Reading events ---------------------------------------------------------------------------------------------- */
 /* What these return belongs to the event and is valid as long as it: in a handler until the handler returns, through
@@ -261,6 +292,35 @@ FAAS_API const char *faas_event_attribute_name(const faas_event *event, uint64_t
  * Returns:  FAAS_OK; FAAS_ENOTFOUND; FAAS_EINVAL
  */
 FAAS_API int faas_event_attribute(const faas_event *event, const char *name, faas_attribute_config *ret_attribute);
+
+/* ---- Events without a runtime ------------------------------------------------------------------------------------ */
+
+/** What faas_event_unix_ns says of an event that has no time: one of faas_event_new to which none was given. */
+#define FAAS_NO_TIME INT64_MIN
+
+/**
+ * Makes an event that belongs to no runtime, such as one to try a filter on. What is not given is filled in as by
+ * faas_emit_event, except that there is no time then, and `source` is "faas". `wait_ms` and `flags` have no meaning.
+ *
+ * Threads:  any, anywhere
+ * Blocks:   no
+ * Owns:     `event` is copied; the caller gets the new event and must free it
+ * Units:    as said in faas_event_config
+ * Returns:  FAAS_OK; FAAS_EINVAL; FAAS_ETYPE; FAAS_EATTRIBUTE; FAAS_EATTRIBUTES; FAAS_ETOOLONG; FAAS_ETOOBIG;
+ *           FAAS_ETEXT; FAAS_ENOMEM; FAAS_ESYSTEM: no random bytes for an id
+ */
+FAAS_API int faas_event_new(const faas_event_config *event, faas_event **ret_event);
+
+/**
+ * Frees an event of faas_event_new. NULL, and events of a runtime, are left alone.
+ *
+ * Threads:  any, anywhere
+ * Blocks:   no
+ * Owns:     takes the event
+ * Units:    none
+ * Returns:  nothing
+ */
+FAAS_API void faas_event_free(faas_event *event);
 
 /* ---- Emissions --------------------------------------------------------------------------------------------------- */
 

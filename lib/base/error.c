@@ -42,6 +42,18 @@ static const struct {
 	{FAAS_EINIT, "FAAS_EINIT", "the worker could not be initialised"},
 	{FAAS_ESTATE, "FAAS_ESTATE", "the call does not fit where it was made"},
 	{FAAS_EREFUSED, "FAAS_EREFUSED", "another function refused the event, so none took it"},
+	{FAAS_EFILTER, "FAAS_EFILTER", "the filter is malformed, or of the wrong type"},
+	{FAAS_EFILTERLONG, "FAAS_EFILTERLONG", "the filter is too long"},
+	{FAAS_EFILTERDEPTH, "FAAS_EFILTERDEPTH", "the filter is nested too deep"},
+	{FAAS_EFILTERVALUES, "FAAS_EFILTERVALUES", "the filter needs too many values at once"},
+	{FAAS_EFILTERSIZE, "FAAS_EFILTERSIZE", "the compiled filter is too large"},
+	{FAAS_EFILTERTEXT, "FAAS_EFILTERTEXT", "the filter builds too much text"},
+	{FAAS_EFILTERSTEPS, "FAAS_EFILTERSTEPS", "the filter takes too many steps"},
+	{FAAS_EFILTERMATH, "FAAS_EFILTERMATH", "a division by zero or an overflow in the filter"},
+	{FAAS_EFILTERCAST, "FAAS_EFILTERCAST", "a value in the filter cannot be cast"},
+	{FAAS_EFILTERMISSING, "FAAS_EFILTERMISSING", "the event lacks an attribute that the filter reads"},
+	{FAAS_EFILTERFUNCTION, "FAAS_EFILTERFUNCTION", "the filter calls a function that does not exist"},
+	{FAAS_EFILTERCALL, "FAAS_EFILTERCALL", "a function in the filter was called with an argument out of range"},
 };
 
 #define ERROR_COUNT (sizeof(errors) / sizeof(errors[0]))

@@ -16,6 +16,7 @@
 #include "dispatch/runtime.h"
 
 #define DRAIN_SLICE_NS 1000000
+#define DRAIN_STEPS 64
 
 static void raise_phase(faas_runtime *runtime, uint32_t phase)
 {
@@ -29,11 +30,12 @@ static void raise_phase(faas_runtime *runtime, uint32_t phase)
 
 /* ---- Draining ---------------------------------------------------------------------------------------------------- */
 
+/* What can run comes to an end: nothing new comes in, chains of events have one, nothing is started ahead of need. */
 static int drain_manually(faas_runtime *runtime)
 {
 	int steps;
 
-	while ((steps = faas_run(runtime, 64)) > 0)
+	while ((steps = faas_run(runtime, DRAIN_STEPS)) > 0)
 		continue;
 	if (steps < 0)
 		return steps;

@@ -12,6 +12,8 @@
  */
 #include "dispatch/emit.h"
 
+#include <stdio.h>
+
 #include "dispatch/emission.h"
 #include "dispatch/frame.h"
 #include "dispatch/runner.h"
@@ -84,8 +86,14 @@ int faas__offer_to(struct offer *offer, struct lane *lane, faas_function *functi
 int faas__offer_until(struct offer *offer, faas_function *function, const struct parcel *parcel, int code,
                        faas_invocation **ret_invocation)
 {
-	while (faas__await_room(offer, function, code, faas__parcel_bytes(offer, parcel))) {
-		struct lane *lane = faas__lane_enter(offer->runtime, offer->runner);
+	for (;;) {
+		struct lane *lane;
+
+		/* What was dropped must not have to wait for this. */
+		faas__offer_end(offer);
+		if (!faas__await_room(offer, function, code, faas__parcel_bytes(offer, parcel)))
+			break;
+		lane = faas__lane_enter(offer->runtime, offer->runner);
 
 		code = faas__offer_to(offer, lane, function, parcel, ret_invocation);
 		faas__lane_leave(lane);
@@ -113,6 +121,8 @@ struct fan {
 	int first_refusal;
 	struct waiting *waiting;
 	size_t waiting_count;
+	struct binding *filter_failed; /* counted; whose first error is to be logged; NULL: none */
+	int filter_code;
 };
 
 static void note(struct fan *fan, size_t index, faas_function *function, int code, faas_invocation *invocation)
@@ -302,31 +312,62 @@ static void offer_all(struct fan *fan, struct lane *lane, struct faas_function *
 
 /* ---- The call ---------------------------------------------------------------------------------------------------- */
 
-/* Makes what the fan-out needs. 0, or FAAS_ENOMEM. */
-static int fan_begin(struct fan *fan, struct lane *lane, size_t count, bool wants_emission)
+/* The event in a block of its own. 0, or FAAS_ENOMEM. */
+static int share(struct fan *fan, struct lane *lane)
 {
-	faas_runtime *runtime = fan->offer->runtime;
+	if (!fan->parcel.shared)
+		fan->parcel.shared = faas__shared_event_new(fan->offer->runtime, lane, &fan->offer->plan,
+		                                            fan->parcel.sequence, fan->parcel.stamp_ns);
+	return fan->parcel.shared ? FAAS_OK : FAAS_ENOMEM;
+}
 
-	fan->count = count;
+/* Finds who gets the event. Filters ask the event itself, so it is made for them. 0, or FAAS_ENOMEM. */
+static int find_route(struct fan *fan, struct lane *lane, struct route *route)
+{
+	const struct event_plan *plan = &fan->offer->plan;
+	faas_runtime *runtime = fan->offer->runtime;
+	int error = faas__route(runtime, lane, plan->config->type, plan->type, route);
+
+	if (error != FAAS_OK)
+		return error;
 	fan->parcel.sequence = faas__lane_next_id(runtime, lane);
 	fan->parcel.stamp_ns = faas__executor_recent(&runtime->executor);
 	fan->parcel.deadline = TIME_NEVER;
+	if (likely(route->filtered_count == 0))
+		return FAAS_OK;
+	error = share(fan, lane);
+	if (error == FAAS_OK)
+		error = faas__route_filter(runtime, lane, &fan->parcel.shared->event, route, &fan->filter_failed,
+		                           &fan->filter_code);
+	return error;
+}
+
+/* Makes what the fan-out needs. 0, or FAAS_ENOMEM. */
+static int fan_begin(struct fan *fan, struct lane *lane, size_t count, bool wants_emission)
+{
+	fan->count = count;
 	if (wants_emission) {
-		fan->parcel.emission = faas__emission_new(runtime, count);
+		fan->parcel.emission = faas__emission_new(fan->offer->runtime, count);
 		if (!fan->parcel.emission)
 			return FAAS_ENOMEM;
 		fan->parcel.has_result = true;
 	}
-	if (count > 1) {
-		fan->parcel.shared =
-			faas__shared_event_new(runtime, lane, &fan->offer->plan, fan->parcel.sequence, fan->parcel.stamp_ns);
-		if (!fan->parcel.shared) {
-			faas_emission_unref(fan->parcel.emission);
-			fan->parcel.emission = NULL;
-			return FAAS_ENOMEM;
-		}
-	}
-	return FAAS_OK;
+	return count > 1 ? share(fan, lane) : FAAS_OK;
+}
+
+/* In no lane: says what the first error of a binding's filter was. */
+static void log_filter_error(struct fan *fan)
+{
+	faas_runtime *runtime = fan->offer->runtime;
+	char message[160];
+
+	if (likely(!fan->filter_failed))
+		return;
+	(void)snprintf(message, sizeof(message), "a binding's filter ended in an error, so the event does not pass: %s (%s)",
+	               faas_strerror(fan->filter_code), faas_error_name(fan->filter_code));
+	faas__log(runtime, FAAS_LOG_WARNING, fan->filter_failed->function->name, message);
+	faas__binding_unref(runtime, fan->filter_failed);
+	fan->filter_failed = NULL;
 }
 
 /* In no lane. The emission is complete now, and may already be settled. */
@@ -354,29 +395,29 @@ static int emit_round(struct fan *fan, bool wants_emission, faas_function **ret_
 {
 	faas_runtime *runtime = fan->offer->runtime;
 	struct lane *lane = faas__lane_enter(runtime, fan->offer->runner);
-	struct faas_function *const *matches;
 	faas_invocation **made = NULL;
-	size_t count;
-	int error = faas__route(runtime, lane, fan->offer->plan.config->type, fan->offer->plan.type, &matches, &count);
+	struct route route = {0};
+	int error = find_route(fan, lane, &route);
 
 	*ret_refuser = NULL;
 	if (error == FAAS_OK)
-		error = fan_begin(fan, lane, count, wants_emission);
-	if (error == FAAS_OK && (fan->offer->plan.config->flags & FAAS_EMIT_ALL) && count > 0) {
-		made = faas__alloc(&runtime->allocator, count * sizeof(faas_invocation *));
+		error = fan_begin(fan, lane, route.count, wants_emission);
+	if (error == FAAS_OK && (fan->offer->plan.config->flags & FAAS_EMIT_ALL) && route.count > 0) {
+		made = faas__alloc(&runtime->allocator, route.count * sizeof(faas_invocation *));
 		error = made ? FAAS_OK : FAAS_ENOMEM;
 	}
 	if (error == FAAS_OK) {
 		if (made)
-			offer_all(fan, lane, matches, made, ret_refuser);
+			offer_all(fan, lane, route.matches, made, ret_refuser);
 		else
-			offer_each(fan, lane, matches);
+			offer_each(fan, lane, route.matches);
 		/* A round that another one follows does not count. */
 		bump_relaxed(&lane->emitted, *ret_refuser == NULL);
-		bump_relaxed(&lane->unmatched, count == 0);
+		bump_relaxed(&lane->unmatched, route.count == 0);
 	}
 	faas__lane_leave(lane);
-	faas__free(&runtime->allocator, made, count * sizeof(faas_invocation *));
+	faas__free(&runtime->allocator, made, route.count * sizeof(faas_invocation *));
+	log_filter_error(fan);
 	return error;
 }
 
@@ -419,6 +460,7 @@ int faas__emit(faas_runtime *runtime, faas_context *context, const faas_event_co
 		/* All or none, and one was full: when it may have room, everything is looked up anew. */
 		code = fan.first_refusal;
 		fan_reset(&fan);
+		faas__offer_end(&offer);
 		offer.may_wait = faas__await_room(&offer, refuser, code, faas__parcel_bytes(&offer, &fan.parcel));
 		faas_function_unref(refuser);
 	}

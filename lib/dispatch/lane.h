@@ -43,6 +43,8 @@ struct lane {
 	atomic_u64 unmatched;
 	struct faas_function **matches; /* where a route look-up collects */
 	size_t matches_capacity;
+	struct binding **filtered;      /* likewise */
+	size_t filtered_capacity;
 	struct route_cache_entry route_cache[ROUTE_CACHE_SIZE];
 	struct block_cache blocks;
 };

@@ -20,6 +20,9 @@ struct binding {
 	uint32_t slot;                  /* fixed: its place in route.slots */
 	atomic_u32 refs;                /* the registry, and each table it stands in */
 	uint32_t pattern_bytes;         /* fixed */
+	struct faas_filter *filter;     /* fixed; NULL: none */
+	atomic_u64 passed, stopped, errors; /* any lane */
+	atomic_u32 is_error_logged;     /* any lane */
 	char pattern[];                 /* fixed */
 };
 
@@ -46,12 +49,24 @@ int faas__routes_init(struct route_table *routes);
 /* No lane is in use any more. */
 void faas__routes_deinit(faas_runtime *runtime);
 
+/* What a type leads to. In the lane, and valid while in it. */
+struct route {
+	struct faas_function *const *matches; /* each once, in the order of their registration */
+	size_t count;
+	struct binding *const *filtered;      /* bindings that match, but ask the event as well */
+	size_t filtered_count;
+};
+
+/* 0, or FAAS_ENOMEM. */
+int faas__route(faas_runtime *runtime, struct lane *lane, const char *type, size_t type_bytes, struct route *ret_route);
+
 /*
- * The functions that an event of this type goes to, each once, in the order of their registration. In the lane, and
- * valid while in it. `*ret_count` may be 0. 0, or FAAS_ENOMEM.
+ * Asks the filters: adds the functions of those that `event` passes to the matches. `*ret_error`: a binding, counted,
+ * whose first error this was, and the code; else NULL. 0, or FAAS_ENOMEM.
  */
-int faas__route(faas_runtime *runtime, struct lane *lane, const char *type, size_t type_bytes,
-                struct faas_function *const **ret_matches, size_t *ret_count);
+int faas__route_filter(faas_runtime *runtime, struct lane *lane, const faas_event *event, struct route *route,
+                       struct binding **ret_error, int *ret_code);
+void faas__binding_unref(faas_runtime *runtime, struct binding *binding);
 
 /* Removes all bindings of a function. */
 void faas__route_remove_function(faas_runtime *runtime, struct faas_function *function);

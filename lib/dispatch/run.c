@@ -181,7 +181,8 @@ static void choose_batch(faas_function *function, struct runner *runner, struct 
 
 static bool wants_provisioned(const faas_function *function, int64_t now) holds_lock(function->mu)
 {
-	return !load_relaxed(&function->is_closed) && function->active < function->max_concurrency &&
+	return !load_relaxed(&function->is_closed) && load_relaxed(&function->runtime->phase) == RUNTIME_OPEN &&
+	       function->active < function->max_concurrency &&
 	       faas__worker_may_start(function, now) && now >= function->provision_after &&
 	       function->warm_count + function->busy + function->starting < function->provisioned;
 }

@@ -38,6 +38,7 @@ static void retire_lane(faas_runtime *runtime, struct lane *lane)
 		add_seq_cst(&lanes->free_bytes, lane->credit_bytes);
 	faas__block_cache_flush(&runtime->pool, &lane->blocks);
 	faas__free(&runtime->allocator, lane->matches, lane->matches_capacity * sizeof(struct faas_function *));
+	faas__free(&runtime->allocator, lane->filtered, lane->filtered_capacity * sizeof(struct binding *));
 }
 
 static void runner_free(struct runner *runner)

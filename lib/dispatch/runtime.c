@@ -76,6 +76,7 @@ static void stripes_free(faas_runtime *runtime)
 
 		faas__block_cache_flush(&runtime->pool, &lane->blocks);
 		faas__free(&runtime->allocator, lane->matches, lane->matches_capacity * sizeof(struct faas_function *));
+		faas__free(&runtime->allocator, lane->filtered, lane->filtered_capacity * sizeof(struct binding *));
 	}
 	faas__free_aligned(&runtime->allocator, lanes->stripes, lanes->stripe_count * sizeof(struct lane), FAAS_LINE);
 }

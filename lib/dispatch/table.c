@@ -60,6 +60,23 @@ int faas__match_add(struct match_list *list, struct faas_function *function)
 	return FAAS_OK;
 }
 
+int faas__match_add_binding(struct match_list *list, struct binding *binding)
+{
+	if (!binding->filter)
+		return faas__match_add(list, binding->function);
+	if (list->filtered_count == list->filtered_capacity) {
+		void *array = list->filtered;
+		int error = faas__array_grow(list->allocator, &array, &list->filtered_capacity, list->filtered_count + 1,
+		                             sizeof(struct binding *));
+
+		if (error != FAAS_OK)
+			return error;
+		list->filtered = array;
+	}
+	list->filtered[list->filtered_count++] = binding;
+	return FAAS_OK;
+}
+
 static size_t token_length(const char *at)
 {
 	return strcspn(at, ".");
@@ -294,7 +311,7 @@ static int add_group(const struct route_tree *tree, uint32_t first, uint32_t cou
 
 		if (load_relaxed(&tree->bindings[i]->is_dead))
 			continue;
-		error = faas__match_add(list, tree->bindings[i]->function);
+		error = faas__match_add_binding(list, tree->bindings[i]);
 		if (error != FAAS_OK)
 			return error;
 	}

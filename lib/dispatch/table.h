@@ -13,10 +13,15 @@ struct match_list {
 	size_t capacity;
 	size_t count;
 	bool is_sorted; /* strictly by index, so each once */
+	struct binding **filtered; /* bindings with a filter */
+	size_t filtered_capacity;
+	size_t filtered_count;
 };
 
 /* 0, or FAAS_ENOMEM. */
 int faas__match_add(struct match_list *list, struct faas_function *function);
+/* The same for a binding that matches: to the functions, or, with a filter, to the filtered ones. */
+int faas__match_add_binding(struct match_list *list, struct binding *binding);
 
 /* Whether a pattern matches a type. Both are well-formed. */
 bool faas__pattern_matches(const char *pattern, const char *type);

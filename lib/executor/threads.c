@@ -9,8 +9,8 @@
  *     a thread       looking + 1 ... looks in vain ... joins the parked, looking - 1, then reads count once more
  *
  * All of these are sequentially consistent. If the producer saw somebody looking, that one has not yet read the count
- * for the last time and will see the turn; if it saw nobody looking, it sees everybody who parked before. A looker that
- * finds a turn and was the last looker passes the call on if more turns wait.
+ * for the last time and will see the turn; if it saw nobody looking, it sees everybody who parked before. A thread that
+ * was idle and takes a turn passes the call on if more turns wait, so one call is enough for any number of turns.
  *
  * Threads are started by the monitor alone: emitters never pay for it, and a failure is tried again at the next tick.
  */
@@ -144,12 +144,6 @@ static bool is_stopping(struct executor *executor)
 	return load_seq_cst(&executor->is_stopping) != 0;
 }
 
-static void stop_looking(struct executor *executor)
-{
-	if (sub_seq_cst(&executor->looking, 1) == 1 && load_seq_cst(&executor->run_queue.count) > 0)
-		faas__executor_wake(executor);
-}
-
 /* Looks around for up to spin_ns. `looking` is held on return if nothing was found. */
 static struct turn *look_around(struct executor *executor)
 {
@@ -160,7 +154,7 @@ static struct turn *look_around(struct executor *executor)
 	for (uint32_t looks = 0;; looks++) {
 		turn = faas__turn_next(executor);
 		if (turn) {
-			stop_looking(executor);
+			sub_seq_cst(&executor->looking, 1);
 			return turn;
 		}
 		if (is_stopping(executor) || executor->spin_ns == 0)
@@ -178,40 +172,54 @@ static struct turn *look_around(struct executor *executor)
 	}
 }
 
+/* Whoever was idle and takes a turn calls another thread if there is more: producers rely on it. */
+static struct turn *pass_on(struct executor *executor, struct turn *turn)
+{
+	if (load_seq_cst(&executor->run_queue.count) > 0)
+		faas__executor_wake(executor);
+	return turn;
+}
+
+/* Parks until there may be work. False: nobody came for so long that the thread should leave. */
+static bool park(struct executor *executor, struct thread *thread)
+{
+	/* Nobody keeps the published time fresh while this thread sleeps; others that run will publish again. */
+	store_relaxed(&executor->published_now, 0);
+	push_parked(executor, thread);
+	sub_seq_cst(&executor->looking, 1);
+	if ((load_seq_cst(&executor->run_queue.count) > 0 || is_stopping(executor)) && remove_parked(executor, thread))
+		return true;
+	if (sleep_parked(executor, thread)) {
+		await_wake(thread);
+		return true;
+	}
+	return is_stopping(executor) || load_seq_cst(&executor->run_queue.count) > 0;
+}
+
 /* The next turn, after as long as it takes. NULL: the thread should leave. */
 static struct turn *await_turn(struct executor *executor, struct thread *thread)
 {
-	for (;;) {
-		struct turn *turn = faas__turn_next(executor);
-		bool came;
+	struct turn *turn = faas__turn_next(executor);
+	bool stays = true;
 
-		if (turn)
-			return turn;
-		if (is_stopping(executor))
-			return NULL;
-		store_seq_cst(&thread->is_idle, 1);
+	if (turn)
+		return turn;
+	store_seq_cst(&thread->is_idle, 1);
+	while (!turn && stays && !is_stopping(executor)) {
 		if ((int64_t)load_relaxed(&executor->looking) >= executor->max_looking)
 			add_seq_cst(&executor->looking, 1);
-		else if ((turn = look_around(executor)) != NULL)
-			goto found;
-		/* Nobody keeps the published time fresh while this thread sleeps; others that run will publish again. */
-		store_relaxed(&executor->published_now, 0);
-		push_parked(executor, thread);
-		stop_looking(executor);
-		if ((load_seq_cst(&executor->run_queue.count) > 0 || is_stopping(executor)) &&
-		    remove_parked(executor, thread))
-			goto found;
-		came = sleep_parked(executor, thread);
-		if (came)
-			await_wake(thread);
-		else if (!is_stopping(executor) && load_seq_cst(&executor->run_queue.count) == 0)
-			return NULL;
-found:
-		/* Before the look at wake_at of whoever begins an attempt: the monitor must see either this or a poke. */
-		store_seq_cst(&thread->is_idle, 0);
-		if (turn)
-			return turn;
+		else
+			turn = look_around(executor);
+		if (!turn) {
+			stays = park(executor, thread);
+			turn = faas__turn_next(executor);
+		}
 	}
+	if (!turn)
+		return NULL;
+	/* Before the look at wake_at of whoever begins an attempt: the monitor must see either this or a poke. */
+	store_seq_cst(&thread->is_idle, 0);
+	return pass_on(executor, turn);
 }
 
 /* ---- The life of a thread ---------------------------------------------------------------------------------------- */
@@ -237,9 +245,12 @@ static void leave(struct executor *executor, struct thread *thread)
 	if (is_last) {
 		(void)pthread_detach(pthread_self());
 		executor->ops->last_left(thread);
-	} else if (!stops && load_seq_cst(&executor->run_queue.count) > 0) {
+	} else if (!stops) {
+		/* To be joined soon, even where everything else rests. */
+		faas__monitor_poke(executor);
 		/* A turn that became ready since this thread last looked found it neither parked nor gone. */
-		faas__executor_wake(executor);
+		if (load_seq_cst(&executor->run_queue.count) > 0)
+			faas__executor_wake(executor);
 	}
 }
 

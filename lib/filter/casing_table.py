@@ -1,0 +1,71 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Writes casing_table.h: which characters beyond ASCII have a counterpart in the other case.
+
+usage: casing_table.py > casing_table.h
+"""
+import unicodedata
+
+HEAD = """/* SPDX-License-Identifier: MIT */
+/*
+ * Case mappings of one character to one, from Unicode %s, written by casing_table.py. A range holds every `step`-th
+ * character from `first` to `first + span`; `delta` is added modulo 65,536, because no mapping leaves its plane. Ranges
+ * of plane 1 follow those of plane 0.
+ */
+#ifndef FAAS_FILTER_CASING_TABLE_H
+#define FAAS_FILTER_CASING_TABLE_H
+
+#include <stdint.h>
+
+struct case_range {
+	uint16_t first;
+	uint16_t delta;
+	uint8_t span;
+	uint8_t step;
+};
+"""
+
+
+def simple(code, upper):
+    """The simple mapping: where the full one has several characters, the title case may still be one."""
+    full = chr(code).upper() if upper else chr(code).lower()
+    if len(full) == 1:
+        return ord(full)
+    if not upper:
+        return ord(full[0])
+    title = chr(code).title()
+    return ord(title) if len(title) == 1 else code
+
+
+def ranges(upper):
+    pairs = [(code, simple(code, upper)) for code in range(0x80, 0x110000) if not 0xd800 <= code < 0xe000]
+    pairs = [(code, other) for code, other in pairs if code != other]
+    assert all(code >> 16 == other >> 16 <= 1 for code, other in pairs)
+    while pairs:
+        count, step = max((run_length(pairs, step), -step) for step in (1, 2))
+        yield pairs[0][0], pairs[count - 1][0], pairs[0][1] - pairs[0][0], -step
+        pairs = pairs[count:]
+
+
+def run_length(pairs, step):
+    count = 1
+    while (count < len(pairs) and pairs[count][0] - pairs[count - 1][0] == step and
+           pairs[count][0] >> 16 == pairs[0][0] >> 16 and
+           pairs[count][1] - pairs[count][0] == pairs[0][1] - pairs[0][0]):
+        count += 1
+    return count
+
+
+print(HEAD % unicodedata.unidata_version)
+for name, upper in (("to_lower", False), ("to_upper", True)):
+    found = list(ranges(upper))
+    assert all(last - first < 256 for first, last, _, _ in found)
+    print("#define %s_PLANE_0 %du /* ranges before those of plane 1 */" %
+          (name.upper(), sum(first < 0x10000 for first, _, _, _ in found)))
+    print("static const struct case_range %s[] = {" % name)
+    cells = ["{0x%04x, 0x%04x, %d, %d}," % (first & 0xffff, delta & 0xffff, last - first, step)
+             for first, last, delta, step in found]
+    for at in range(0, len(cells), 4):
+        print("\t" + " ".join(cells[at:at + 4]))
+    print("};\n")
+print("#endif")
