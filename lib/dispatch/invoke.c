@@ -74,53 +74,60 @@ static int await_outcome(faas_invocation *invocation, int64_t until)
 	return error;
 }
 
+/* Makes and runs it on this runner. RUN_CLAIMED, or why not; then nothing has happened. */
+static int run_inline(struct offer *offer, struct runner *runner, faas_function *function,
+                      const struct parcel *parcel, faas_invocation **ret_invocation)
+{
+	struct lane *lane = faas__lane_enter(offer->runtime, runner);
+	faas_invocation *invocation = faas__parcel_make(offer, lane, function, parcel);
+	int code;
+
+	faas__lane_leave(lane);
+	if (!invocation)
+		return FAAS_ENOMEM;
+	code = faas__run_unqueued(runner, invocation);
+	if (code != RUN_CLAIMED) {
+		lane = faas__lane_enter(offer->runtime, runner);
+		faas__parcel_unmake(lane, invocation);
+		faas__lane_leave(lane);
+		return code;
+	}
+	*ret_invocation = invocation;
+	return code;
+}
+
 /* Runs it here if a slot and a worker are free. False: it goes to the queue like any other. */
 static bool invoke_inline(struct offer *offer, faas_function *function, const struct parcel *parcel,
-                          faas_invocation **ret_invocation, int *ret_code)
+                          faas_invocation **ret_invocation)
 {
 	struct runner *runner = offer->runner ? offer->runner : faas__guest_get(offer->runtime);
-	faas_invocation *invocation;
-	struct lane *lane;
-	int code = FAAS_EAGAIN;
+	int code;
 
 	if (!runner)
 		return false;
-	lane = faas__lane_enter(offer->runtime, runner);
-	invocation = faas__parcel_make(offer, lane, function, parcel);
-	faas__lane_leave(lane);
-	if (invocation) {
-		code = faas__run_unqueued(runner, invocation);
-		if (code != RUN_CLAIMED) {
-			lane = faas__lane_enter(offer->runtime, runner);
-			faas__parcel_unmake(lane, invocation);
-			faas__lane_leave(lane);
-		}
-	}
+	code = run_inline(offer, runner, function, parcel, ret_invocation);
 	if (!offer->runner)
 		faas__guest_put(runner);
-	if (code != RUN_CLAIMED)
-		return false;
-	*ret_code = faas_invocation_outcome(invocation);
-	*ret_invocation = invocation;
-	return true;
+	return code == RUN_CLAIMED;
 }
 
 static int invoke_and_wait(struct offer *offer, faas_function *function, int64_t timeout_ns,
                            faas_invocation **ret_invocation)
 {
+	bool is_inline = (function->flags & FAAS_FUNCTION_INLINE) != 0;
 	struct parcel parcel = {.has_result = true, .deadline = TIME_NEVER};
 	struct lane *lane;
 	int code;
 
-	parcel.stamp_ns = faas__executor_recent(&offer->runtime->executor);
+	/* An inline run starts at once, and needs the exact time anyway. */
+	parcel.stamp_ns = is_inline ? faas__runtime_now(offer->runtime) : faas__executor_recent(&offer->runtime->executor);
 	if (timeout_ns != TIME_NEVER)
 		parcel.deadline = faas__time_after(faas__runtime_now(offer->runtime), timeout_ns);
 	lane = faas__lane_enter(offer->runtime, offer->runner);
 	parcel.sequence = faas__lane_next_id(offer->runtime, lane);
 	faas__lane_leave(lane);
-	if ((function->flags & FAAS_FUNCTION_INLINE) &&
-	    invoke_inline(offer, function, &parcel, ret_invocation, &code))
-		return code;
+	if (is_inline && invoke_inline(offer, function, &parcel, ret_invocation))
+		return faas_invocation_outcome(*ret_invocation);
 	lane = faas__lane_enter(offer->runtime, offer->runner);
 	code = faas__offer_to(offer, lane, function, &parcel, ret_invocation);
 	faas__lane_leave(lane);

@@ -25,10 +25,17 @@
 /* Its address tells threads apart; nobody reads it. */
 static _Thread_local FAST_TLS char identity;
 
+struct lane *faas__lane_stripe(faas_runtime *runtime)
+{
+	uint32_t at = (uint32_t)faas__mix64((uintptr_t)&identity);
+
+	return &runtime->lanes.stripes[at & (runtime->lanes.stripe_count - 1)];
+}
+
 static struct lane *enter_stripe(faas_runtime *runtime)
 {
 	struct lanes *lanes = &runtime->lanes;
-	uint32_t at = (uint32_t)faas__mix64((uintptr_t)&identity);
+	uint32_t at = (uint32_t)(faas__lane_stripe(runtime) - lanes->stripes);
 
 	for (uint32_t tries = 0;; tries++) {
 		struct lane *lane = &lanes->stripes[(at + tries) & (lanes->stripe_count - 1)];

@@ -41,6 +41,7 @@ struct lane {
 	int64_t credit_bytes;
 	atomic_u64 emitted;          /* one writer; readers: stats */
 	atomic_u64 unmatched;
+	_Atomic(struct runner *) idle_guest; /* of a stripe: for a caller that runs handlers; anybody takes it */
 	struct faas_function **matches; /* where a route look-up collects */
 	size_t matches_capacity;
 	struct binding **filtered;      /* likewise */
@@ -65,6 +66,9 @@ struct lanes {
 /* Enters the runner's lane, or a stripe where `runner` is NULL. Not to be nested. */
 struct lane *faas__lane_enter(faas_runtime *runtime, struct runner *runner);
 void faas__lane_leave(struct lane *lane);
+
+/* The stripe that this thread tries first. */
+struct lane *faas__lane_stripe(faas_runtime *runtime);
 
 /* The next event number. */
 uint64_t faas__lane_next_id(faas_runtime *runtime, struct lane *lane);

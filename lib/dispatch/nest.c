@@ -110,7 +110,8 @@ int faas__run_unqueued(struct runner *runner, faas_invocation *invocation)
 
 	if (runner->depth >= THREAD_DEPTH)
 		return FAAS_EAGAIN;
-	runner->now = faas__runtime_now(runner->runtime);
+	/* The caller has just looked at the clock. */
+	runner->now = invocation->event->stamp_ns;
 	faas__mutex_lock(&function->mu);
 	result = faas__intake_check(runner->runtime);
 	if (result == FAAS_OK)

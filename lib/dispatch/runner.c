@@ -267,39 +267,60 @@ const struct executor_ops faas__runner_ops = {
 
 /* ---- Guests ------------------------------------------------------------------------------------------------------ */
 
+/* The one kept at this thread's stripe, else any, else a new one. */
 struct runner *faas__guest_get(faas_runtime *runtime)
 {
-	struct runner *runner;
+	struct runner *runner = exchange_acq_rel(&faas__lane_stripe(runtime)->idle_guest, NULL);
 
-	faas__mutex_lock(&runtime->runners_mu);
-	runner = runtime->idle_guests;
-	if (runner)
-		runtime->idle_guests = runner->next_idle;
-	faas__mutex_unlock(&runtime->runners_mu);
-	if (!runner)
+	if (unlikely(!runner)) {
+		faas__mutex_lock(&runtime->runners_mu);
+		runner = runtime->idle_guests;
+		if (runner)
+			runtime->idle_guests = runner->next_idle;
+		faas__mutex_unlock(&runtime->runners_mu);
+	}
+	if (unlikely(!runner)) {
 		runner = runner_new(runtime, true);
-	if (runner)
+		if (!runner)
+			return NULL;
 		faas__executor_add_guest(&runtime->executor, &runner->thread);
+	}
+	/* As of a pool thread: before the look at the monitor's wake_at. */
+	store_seq_cst(&runner->thread.is_idle, 0);
 	return runner;
 }
 
 void faas__guest_put(struct runner *runner)
 {
 	faas_runtime *runtime = runner->runtime;
+	struct runner *nobody = NULL;
 
-	faas__executor_remove_guest(&runtime->executor, &runner->thread);
+	store_release(&runner->thread.is_idle, 1);
+	if (likely(cas_acq_rel(&faas__lane_stripe(runtime)->idle_guest, &nobody, runner)))
+		return;
 	faas__mutex_lock(&runtime->runners_mu);
 	runner->next_idle = runtime->idle_guests;
 	runtime->idle_guests = runner;
 	faas__mutex_unlock(&runtime->runners_mu);
 }
 
+static void guest_free(struct runner *runner)
+{
+	faas__executor_remove_guest(&runner->runtime->executor, &runner->thread);
+	runner_free(runner);
+}
+
 void faas__guests_free(faas_runtime *runtime)
 {
 	struct runner *runner;
 
+	for (uint32_t i = 0; i < runtime->lanes.stripe_count; i++) {
+		runner = exchange_acq_rel(&runtime->lanes.stripes[i].idle_guest, NULL);
+		if (runner)
+			guest_free(runner);
+	}
 	while ((runner = runtime->idle_guests) != NULL) {
 		runtime->idle_guests = runner->next_idle;
-		runner_free(runner);
+		guest_free(runner);
 	}
 }

@@ -56,7 +56,7 @@ static inline struct runner *faas__runner_from(struct thread *thread)
 	return (struct runner *)(void *)thread;
 }
 
-/* A runner for a caller's thread. NULL: no memory. */
+/* A runner for a caller's thread, listed with the executor's threads as long as it exists. NULL: no memory. */
 struct runner *faas__guest_get(faas_runtime *runtime);
 void faas__guest_put(struct runner *runner);
 void faas__guests_free(faas_runtime *runtime);

@@ -294,7 +294,7 @@ static inline int64_t faas__executor_now(const struct executor *executor)
 /* A recent time without a look at the clock, where a running thread keeps one; else the time. */
 int64_t faas__executor_recent(struct executor *executor);
 
-/* Guests: callers that run turns. */
+/* Guests: for callers that run turns. Who uses one clears its is_idle meanwhile. */
 void faas__executor_add_guest(struct executor *executor, struct thread *thread);
 void faas__executor_remove_guest(struct executor *executor, struct thread *thread);
 

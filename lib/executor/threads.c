@@ -452,8 +452,12 @@ int faas__executor_join(struct executor *executor, int64_t until)
 		occupied = 0;
 		present = 0;
 		list_each(node, &executor->threads) {
-			present++;
-			occupied += is_occupied(container_of(node, struct thread, node));
+			const struct thread *thread = container_of(node, const struct thread, node);
+			bool runs = is_occupied(thread);
+
+			/* Idle guests stay on the list. */
+			present += runs || !thread->is_guest;
+			occupied += runs;
 		}
 		if (present == 0 || (present == occupied && faas__executor_now(executor) >= until))
 			break;
