@@ -97,7 +97,7 @@ typedef struct faas_clock faas_clock;           /* a source of time; counted */
 #define FAAS_MAX_TYPE 1024            /* bytes in an event's type or a binding's pattern: FAAS_ETOOLONG */
 #define FAAS_MAX_STRING 4096          /* bytes in any other attribute or content type: FAAS_ETOOLONG */
 #define FAAS_MAX_ATTRIBUTES 64        /* extension attributes of one event: FAAS_EATTRIBUTES */
-#define FAAS_MAX_ATTRIBUTE_BYTES 65000 /* bytes of all attributes of one event together: FAAS_ETOOBIG */
+#define FAAS_MAX_ATTRIBUTE_BYTES 65000 /* bytes of all attributes of one event together, 16 more for each: FAAS_ETOOBIG */
 #define FAAS_MAX_DATA (1 << 30)       /* bytes of data in one event or answer: FAAS_ETOOBIG */
 #define FAAS_MAX_FUNCTIONS 1000000    /* functions registered in one runtime: FAAS_EFUNCTIONS */
 #define FAAS_MAX_BINDINGS 4000000     /* bindings in one runtime: FAAS_EBINDINGS */

@@ -54,7 +54,7 @@ typedef struct faas_attribute_config {
 typedef struct faas_event_config {
 	uint32_t struct_size;
 	uint32_t flags;         /* FAAS_EMIT_... */
-	int64_t unix_ns;        /* `time`, in nanoseconds since 1970-01-01 UTC. 0: the time of the emit */
+	int64_t unix_ns;        /* `time`, in nanoseconds since 1970-01-01 UTC, not negative. 0: the time of the emit */
 	int64_t wait_ms;        /* wait this long for room in full queues. 0: not at all; FAAS_NEVER: without limit, and
 	                           for ever where handlers hang for good. Only on host threads of a runtime that has
 	                           threads; elsewhere ignored */
@@ -347,7 +347,7 @@ typedef void faas_emission_settled_fn(faas_emission *emission, void *user);
 FAAS_API int faas_emission_count(const faas_emission *emission);
 
 /**
- * What became of the event at one of the matched functions.
+ * What became of the event at one of the matched functions, which stand in the order of their registration.
  *
  * Threads:  any, anywhere
  * Blocks:   no

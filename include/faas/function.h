@@ -88,7 +88,7 @@ FAAS_API int faas_register_function(faas_runtime *runtime, const char *name, con
  * Blocks:   for a moment, until emits that have already seen the function are done with it
  * Owns:     the library's hold on `user` ends when the last handler and fini have returned: then `release` runs
  * Units:    none
- * Returns:  FAAS_OK; FAAS_ENOTFOUND: no such function; FAAS_ENAME; FAAS_EINVAL; FAAS_ENOMEM: nothing changed
+ * Returns:  FAAS_OK; FAAS_ENOTFOUND: no such function; FAAS_ENAME; FAAS_EINVAL
  */
 FAAS_API int faas_unregister_function(faas_runtime *runtime, const char *name);
 

@@ -110,11 +110,12 @@ FAAS_API int faas_function_invoke_async(faas_function *function, const faas_even
  * In manual mode outside a handler the wait performs steps as faas_run does.
  *
  * Threads:  any; from a handler as said; from a callback FAAS_EDEADLK
- * Blocks:   up to `timeout_ms`; in manual mode never
+ * Blocks:   up to `timeout_ms`, and until a handler that it runs itself has returned; in manual mode only for that
  * Owns:     nothing
  * Units:    milliseconds; 0: only look, from anywhere, and run nothing; FAAS_NEVER: without limit
  * Returns:  FAAS_OK: it is settled, whatever the outcome; FAAS_EPENDING: the time ran out first; FAAS_EAGAIN: manual
- *           mode, and nothing it needs can run; FAAS_EDEADLK; FAAS_EINVAL
+ *           mode, and nothing it needs can run; FAAS_ENOMEM: manual mode, no memory for this thread's records;
+ *           FAAS_EDEADLK; FAAS_EINVAL
  */
 FAAS_API int faas_invocation_wait(faas_invocation *invocation, int64_t timeout_ms);
 

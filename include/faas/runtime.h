@@ -47,7 +47,8 @@ typedef struct faas_runtime_config {
 	int64_t max_data_bytes;    /* bytes of data in one event or answer. 0: 16 MiB; at most FAAS_MAX_DATA */
 	uint64_t seed;             /* of ids and of random choices. 0: drawn from the system (manual clock: 0 itself, and
 	                              functions equally due take turns in arrival order instead of a drawn one) */
-	uint64_t stack_bytes;      /* of pool threads. 0: the system's default; at least 64 KiB */
+	uint64_t stack_bytes;      /* of pool threads. 0: the system's default; at least 64 KiB, and as much more as the
+	                              system wants for itself: with less no thread can be made */
 	const char *source;        /* `source` of events that name none. NULL: "faas" */
 	const char *thread_name;   /* of pool threads, at most 15 bytes. NULL: "faas" */
 	faas_clock *clock;         /* the runtime takes a reference. NULL: the system's monotonic clock */
@@ -90,7 +91,8 @@ FAAS_API int faas_open(const faas_runtime_config *config, faas_runtime **ret_run
  * Owns:     nothing
  * Units:    milliseconds; 0: do not wait; FAAS_NEVER: without limit
  * Returns:  FAAS_OK: all accepted work is settled; FAAS_EPENDING: the time ran out first;
- *           FAAS_EAGAIN: manual mode, and what is left waits for time to move;
+ *           FAAS_EAGAIN: manual mode, and what is left waits for time to move; FAAS_ENOMEM: manual mode, no memory for
+ *           this thread's records, nothing was run;
  *           FAAS_EDEADLK: called from a handler or callback; FAAS_EINVAL
  */
 FAAS_API int faas_drain(faas_runtime *runtime, int64_t timeout_ms);
@@ -107,7 +109,7 @@ FAAS_API int faas_drain(faas_runtime *runtime, int64_t timeout_ms);
  *           FAAS_EBUSY, this one. Not from a handler or callback
  * Blocks:   up to `grace_ms`, then for a moment until idle pool threads have left; no longer for any handler
  * Owns:     takes the runtime on FAAS_OK; leaves it with the caller on every other code
- * Units:    milliseconds; 0: no grace; FAAS_NEVER: without limit
+ * Units:    milliseconds; 0: no grace (in manual mode what can run, runs all the same); FAAS_NEVER: without limit
  * Returns:  FAAS_OK; FAAS_EBUSY: handlers still run, nothing was freed; FAAS_EDEADLK: called from a handler or
  *           callback; FAAS_EINVAL: `runtime` is NULL, a negative grace, an unknown flag
  */

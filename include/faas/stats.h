@@ -119,7 +119,7 @@ FAAS_API int faas_function_stats(const faas_function *function, struct faas_func
  * Blocks:   no; costs time in proportion to the number of functions
  * Owns:     `struct_size` is set by the caller
  * Units:    as said in faas_runtime_stats
- * Returns:  FAAS_OK; FAAS_EINVAL; FAAS_ENOMEM
+ * Returns:  FAAS_OK; FAAS_EINVAL
  */
 FAAS_API int faas_runtime_stats(faas_runtime *runtime, struct faas_runtime_stats *ret_stats);
 

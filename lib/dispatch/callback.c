@@ -9,14 +9,11 @@
 static bool take(struct turn *turn, struct thread *thread)
 {
 	struct callbacks *callbacks = container_of(turn, struct callbacks, turn);
-	struct runner *runner = faas__runner_from(thread);
-	faas_runtime *runtime = runner->runtime;
+	faas_runtime *runtime = faas__runner_from(thread)->runtime;
 	bool called;
 
 	faas__turn_idle(turn);
-	faas__slot_begin(&thread->slots[0], NULL, TIME_NEVER);
 	called = faas__callback_run_one(runtime);
-	faas__slot_end(&thread->slots[0]);
 	if (load_seq_cst(&callbacks->count) > 0)
 		faas__turn_kick(&runtime->executor, turn);
 	return called;
@@ -52,11 +49,11 @@ void faas__callback_later(faas_runtime *runtime, struct callback *callback)
 
 void faas__callback_now(faas_runtime *runtime, struct callback *callback)
 {
-	struct frame frame = {.runtime = runtime, .runner = faas__runner_of(runtime), .kind = FRAME_CALLBACK};
+	struct frame frame;
 
-	faas__frame_push(&frame);
+	faas__callback_enter(&frame, runtime);
 	callback->call(callback);
-	faas__frame_pop(&frame);
+	faas__callback_leave(&frame);
 }
 
 bool faas__callback_run_one(faas_runtime *runtime)

@@ -199,8 +199,13 @@ int faas_close(faas_runtime *runtime, int64_t grace_ms, uint32_t flags)
 			faas__clock_unfollow(runtime->clock, &runtime->follower);
 	}
 	faas__runners_cancel_all(runtime);
+	/* No thread may be left that could call them. */
+	while (faas__callback_run_one(runtime))
+		continue;
 	faas__executor_stop(executor);
 	occupied = faas__executor_join(executor, until);
+	while (faas__callback_run_one(runtime))
+		continue;
 	if (occupied > 0 && !(flags & FAAS_CLOSE_DETACH))
 		return FAAS_EBUSY;
 	if (occupied > 0 && faas__executor_detach(executor))

@@ -176,6 +176,8 @@ int faas_context_invoke(faas_context *context, const char *name, const faas_even
 		*ret_invocation = NULL;
 	if (!context || !name)
 		return FAAS_EINVAL;
+	if (faas__runtime_is_forked(context->runner->runtime))
+		return FAAS_EFORKED;
 	error = faas__function_get(context->runner->runtime, name, &function);
 	if (error != FAAS_OK)
 		return error;
@@ -192,6 +194,8 @@ int faas_context_invoke_async(faas_context *context, const char *name, const faa
 
 	if (!context || !name)
 		return FAAS_EINVAL;
+	if (faas__runtime_is_forked(context->runner->runtime))
+		return FAAS_EFORKED;
 	error = faas__function_get(context->runner->runtime, name, &function);
 	if (error != FAAS_OK)
 		return error;

@@ -13,6 +13,7 @@ struct runner;
 
 #define FRAME_HANDLER 0 /* a handler or init, on a runner */
 #define FRAME_CALLBACK 1 /* on_settled, release, fini, log; `runner` may be NULL */
+#define FRAME_THREAD 2   /* a pool thread, or a caller of faas_run, between attempts */
 
 struct frame {
 	struct frame *outer;
@@ -21,10 +22,18 @@ struct frame {
 	faas_function *function; /* of a handler */
 	faas_context *context;   /* of a handler */
 	int kind;
+	bool is_marked; /* of a callback: it shows in a slot of the runner */
 };
 
 void faas__frame_push(struct frame *frame);
 void faas__frame_pop(struct frame *frame);
+
+/*
+ * Around user code that is no attempt. On a runner it shows in the slot that the next attempt would have, so that others
+ * know the thread is not their own: what it took ahead can go to others, and closing does not wait for it.
+ */
+void faas__callback_enter(struct frame *frame, faas_runtime *runtime);
+void faas__callback_leave(struct frame *frame);
 
 /* The innermost frame of this runtime on this thread; NULL: the thread comes from outside. */
 struct frame *faas__frame_of(const faas_runtime *runtime);

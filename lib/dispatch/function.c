@@ -250,7 +250,7 @@ static bool is_over(const faas_function *function) holds_lock(function->mu)
 static void finish(faas_function *function)
 {
 	faas_runtime *runtime = function->runtime;
-	struct frame frame = {.runtime = runtime, .runner = faas__runner_of(runtime), .kind = FRAME_CALLBACK};
+	struct frame frame;
 
 	faas__mutex_lock(&runtime->functions_mu);
 	faas__past_add(function);
@@ -259,9 +259,9 @@ static void finish(faas_function *function)
 	if (faas__timer_cancel(&runtime->executor, &function->timer))
 		faas_function_unref(function);
 	if (function->release) {
-		faas__frame_push(&frame);
+		faas__callback_enter(&frame, runtime);
 		function->release(function->user);
-		faas__frame_pop(&frame);
+		faas__callback_leave(&frame);
 	}
 	faas_function_unref(function);
 }

@@ -157,7 +157,7 @@ int faas__invoke(faas_function *function, faas_context *context, const faas_even
 		return error;
 	}
 	frame = faas__frame_of(runtime);
-	if (frame && frame->kind == FRAME_CALLBACK) {
+	if (frame && frame->kind != FRAME_HANDLER) {
 		faas__count_rejected(function, FAAS_EDEADLK);
 		return FAAS_EDEADLK;
 	}

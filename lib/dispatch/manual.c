@@ -18,11 +18,14 @@ int faas_run(faas_runtime *runtime, int max_steps)
 	runner = faas__guest_get(runtime);
 	if (!runner)
 		return FAAS_ENOMEM;
+	runner->base = (struct frame){.runtime = runtime, .runner = runner, .kind = FRAME_THREAD};
+	faas__frame_push(&runner->base);
 	/* A manual clock fires as it moves, a monitor by itself; a real clock without a monitor, here. */
 	if (faas__runtime_is_manual(runtime))
 		faas__executor_fire(&runtime->executor, faas__runtime_now(runtime));
 	while (steps < max_steps && faas__executor_step(&runtime->executor, &runner->thread))
 		steps++;
+	faas__frame_pop(&runner->base);
 	faas__guest_put(runner);
 	if (steps == 0 && faas__runtime_is_manual(runtime))
 		runtime->executor.ops->trim(&runtime->executor);

@@ -16,7 +16,8 @@ int faas__queue_reserve(faas_function *function, size_t bytes)
 {
 	uint64_t load = load_relaxed(&function->load);
 
-	if (unlikely(load_acquire(&function->is_closed)))
+	/* Sequentially consistent, like the lane's word before it: who seals the function relies on one of the two. */
+	if (unlikely(load_seq_cst(&function->is_closed)))
 		return FAAS_ENOTFOUND;
 	do {
 		/* Read after `load`: what moves from one to the other is added there before it is taken away here. */

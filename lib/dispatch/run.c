@@ -111,9 +111,9 @@ static void run_batch(struct runner *runner, faas_function *function, struct cho
 	store_relaxed(&runner->batch_next, 0);
 	if (count > 0 && !choice->is_cold)
 		function->run_ns_average = moving_average(function->run_ns_average, runner->now - began, count);
-	freed = runner->batch_rest - rest.load;
-	faas__queue_end_rest(function, runner->batch_rest);
-	runner->batch_rest = 0;
+	freed = load_relaxed(&runner->batch_rest) - rest.load;
+	faas__queue_end_rest(function, load_relaxed(&runner->batch_rest));
+	store_relaxed(&runner->batch_rest, 0);
 	faas__slot_release(runner, function, choice->worker, started, in_time, &runner->tally);
 	faas__queue_freed(function, freed);
 	faas__settle_popped(rest.cancelled, END_CANCELLED, false);
@@ -172,7 +172,7 @@ static void choose_batch(faas_function *function, struct runner *runner, struct 
 	choice->step = STEP_BATCH;
 	choice->charged = choice->count * (function->run_ns_average + LEAST_CHARGE_NS);
 	runner->batch_function = function;
-	runner->batch_rest = popped - choice->freed;
+	store_relaxed(&runner->batch_rest, popped - choice->freed);
 	store_relaxed(&runner->batch_next, 0);
 	/* Before the look at whether the monitor ticks, in take. */
 	store_seq_cst(&runner->batch_end, choice->count);
@@ -258,13 +258,9 @@ static void provision(struct runner *runner, faas_function *function, struct wor
 	faas__slot_release(runner, function, worker, started, true, NULL);
 }
 
-static void retire(struct runner *runner, faas_function *function, struct worker *worker, enum retirement why)
+static void retire(faas_function *function, struct worker *worker, enum retirement why)
 {
-	struct slot *slot = &runner->thread.slots[0];
-
-	faas__slot_begin(slot, NULL, TIME_NEVER);
 	faas__worker_retire(function, worker, why);
-	faas__slot_end(slot);
 	faas__mutex_lock(&function->mu);
 	faas__function_unlock_and_finish(function);
 }
@@ -290,14 +286,14 @@ static bool take(struct turn *turn, struct thread *thread)
 	faas__dead_unref(choice.dead);
 	switch (choice.step) {
 	case STEP_RETIRE:
-		retire(runner, function, choice.worker, choice.why);
+		retire(function, choice.worker, choice.why);
 		break;
 	case STEP_PROVISION:
 		provision(runner, function, choice.worker);
 		break;
 	case STEP_BATCH:
 		if (choice.count > 1) {
-			store_relaxed(&executor->published_now, runner->now);
+			store_seq_cst(&executor->published_now, runner->now);
 			faas__monitor_tick(executor);
 		}
 		run_batch(runner, function, &choice);

@@ -73,18 +73,23 @@ static void thread_free(struct thread *thread)
 
 static void thread_begin(struct thread *thread)
 {
-	faas_runtime *runtime = faas__runner_from(thread)->runtime;
+	struct runner *runner = faas__runner_from(thread);
+	faas_runtime *runtime = runner->runtime;
 
+	runner->base = (struct frame){.runtime = runtime, .runner = runner, .kind = FRAME_THREAD};
+	faas__frame_push(&runner->base);
 	if (runtime->on_thread_start)
 		runtime->on_thread_start(runtime->thread_user);
 }
 
 static void thread_end(struct thread *thread)
 {
-	faas_runtime *runtime = faas__runner_from(thread)->runtime;
+	struct runner *runner = faas__runner_from(thread);
+	faas_runtime *runtime = runner->runtime;
 
 	if (runtime->on_thread_stop)
 		runtime->on_thread_stop(runtime->thread_user);
+	faas__frame_pop(&runner->base);
 }
 
 /* Its numbers pass to the runtime in the moment in which its lane is not looked at any more. */
@@ -127,6 +132,15 @@ static void expire(struct thread *thread, void *attempt, int64_t now)
 		abandon_provisioned(context);
 }
 
+static bool is_ahead(struct thread *thread)
+{
+	struct runner *runner = faas__runner_from(thread);
+
+	/* Or has not yet given back the room of what it has run. */
+	return load_seq_cst(&runner->batch_next) < load_seq_cst(&runner->batch_end) ||
+	       load_seq_cst(&runner->batch_rest) != 0;
+}
+
 /* Slot 0 is claimed, so the owner is inside an attempt of this batch and stays there. */
 static void hand_back(struct thread *thread)
 {
@@ -136,14 +150,15 @@ static void hand_back(struct thread *thread)
 	struct put_back rest = {0};
 	uint64_t freed;
 
-	if (next >= end)
+	if (!is_ahead(thread))
 		return;
 	faas__mutex_lock(&function->mu);
-	faas__queue_put_back(function, runner->batch + next, end - next, &rest);
+	if (next < end)
+		faas__queue_put_back(function, runner->batch + next, end - next, &rest);
 	store_relaxed(&runner->batch_end, next);
-	freed = runner->batch_rest - rest.load;
-	faas__queue_end_rest(function, runner->batch_rest);
-	runner->batch_rest = 0;
+	freed = load_relaxed(&runner->batch_rest) - rest.load;
+	faas__queue_end_rest(function, load_relaxed(&runner->batch_rest));
+	store_relaxed(&runner->batch_rest, 0);
 	/* The average says "fast"; it was wrong. */
 	function->run_ns_average = TICK_NS;
 	faas__turn_unblock(thread->executor, &function->turn);
@@ -231,13 +246,6 @@ int faas_runtime_overruns(faas_runtime *runtime, struct faas_overrun_stats *stat
 }
 
 /* ---- The rest of what the executor asks -------------------------------------------------------------------------- */
-
-static bool is_ahead(struct thread *thread)
-{
-	struct runner *runner = faas__runner_from(thread);
-
-	return load_seq_cst(&runner->batch_next) < load_seq_cst(&runner->batch_end);
-}
 
 static void trim(struct executor *executor)
 {

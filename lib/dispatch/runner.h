@@ -36,12 +36,13 @@ struct runner {
 	faas_runtime *runtime; /* fixed */
 	struct runner *next_idle; /* under runtime.runners_mu: guests */
 	int depth;             /* attempts this thread is in */
+	struct frame base;     /* of the thread itself */
 	int64_t now;           /* the last look at the clock */
 	/* The batch; touched by the owner outside of slot 0, and by who claimed slot 0. */
 	faas_function *batch_function;
 	atomic_u32 batch_next;
 	atomic_u32 batch_end;
-	uint64_t batch_rest; /* what of function.ahead is this batch's */
+	atomic_u64 batch_rest; /* what of function.ahead is this batch's; like the rest, but the monitor reads it */
 	faas_invocation *batch[BATCH_MAX];
 	struct tally tally;
 	struct lane lane;

@@ -41,14 +41,13 @@ bool faas__is_duration(int64_t ms)
 
 void faas__log(faas_runtime *runtime, int32_t level, const char *function, const char *message)
 {
-	struct frame frame = {.runtime = runtime, .kind = FRAME_CALLBACK};
+	struct frame frame;
 
 	if (!faas__log_wants(&runtime->log, level))
 		return;
-	frame.runner = faas__runner_of(runtime);
-	faas__frame_push(&frame);
+	faas__callback_enter(&frame, runtime);
 	runtime->log.sink(runtime->log.user, level, function, message);
-	faas__frame_pop(&frame);
+	faas__callback_leave(&frame);
 }
 
 /* ---- References -------------------------------------------------------------------------------------------------- */

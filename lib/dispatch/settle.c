@@ -166,20 +166,6 @@ static void await_abandoned(faas_context *context)
 		faas__thread_yield();
 }
 
-/* Callbacks are user code: while one runs, the thread shows that, so that what it took ahead can go to others. */
-static void publish_in_slot(struct runner *runner, faas_invocation *invocation, enum end end)
-{
-	struct slot *slot = &runner->thread.slots[runner->depth];
-	bool may_call = (load_relaxed(&invocation->state) & HAS_CALLBACK) != 0 ||
-	                faas__result_of(invocation)->emission != NULL;
-
-	if (may_call)
-		faas__slot_begin(slot, NULL, TIME_NEVER);
-	faas__settle_publish(invocation, end, false);
-	if (may_call)
-		faas__slot_end(slot);
-}
-
 bool faas__settle_attempt(faas_context *context, enum end end, int code, int handler_result, int64_t now,
                           struct tally *tally)
 {
@@ -223,7 +209,7 @@ bool faas__settle_attempt(faas_context *context, enum end end, int code, int han
 		context->message = NULL;
 	}
 	count_in_tally(tally, end, was_run, context->queued_ns, took);
-	publish_in_slot(context->runner, invocation, end);
+	faas__settle_publish(invocation, end, false);
 	bump_release(&tally->published, 1);
 	return true;
 }

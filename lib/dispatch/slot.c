@@ -86,7 +86,6 @@ static void discard_worker(faas_function *function, struct worker *worker, bool 
 void faas__slot_release(struct runner *runner, faas_function *function, struct worker *worker, enum started started,
                         bool in_time, struct tally *tally)
 {
-	struct slot *slot = &runner->thread.slots[runner->depth];
 	bool keeps = started == STARTED && in_time;
 
 	if (tally)
@@ -97,9 +96,7 @@ void faas__slot_release(struct runner *runner, faas_function *function, struct w
 	faas__function_unlock_and_finish(function);
 	if (keeps)
 		return;
-	faas__slot_begin(slot, NULL, TIME_NEVER);
 	discard_worker(function, worker, started != START_FAILED, RETIRED_OVERRUN);
-	faas__slot_end(slot);
 	faas__mutex_lock(&function->mu);
 	faas__function_unlock_and_finish(function);
 }

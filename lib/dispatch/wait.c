@@ -89,7 +89,11 @@ static int await_in_handler(struct runner *runner, faas_invocation *invocation, 
 	/* Cycles that no single thread can see end here, at the latest with the handler's own deadline. */
 	until = own_deadline(runner, until);
 	while (!faas__is_settled(invocation)) {
-		int result = faas__run_invocation(runner, invocation);
+		int result;
+
+		if (faas__runtime_now(runtime) >= until || is_given_up(runner))
+			return FAAS_EPENDING;
+		result = faas__run_invocation(runner, invocation);
 
 		if (result == RUN_CLAIMED)
 			continue;
@@ -97,9 +101,7 @@ static int await_in_handler(struct runner *runner, faas_invocation *invocation, 
 			return FAAS_EDEADLK;
 		if (faas__is_settled(invocation))
 			break;
-		if (faas__runtime_now(runtime) >= until || is_given_up(runner))
-			return FAAS_EPENDING;
-		if (faas__runtime_is_manual(runtime) && runtime->clock && runtime->clock->is_manual)
+		if (faas__runtime_is_manual(runtime))
 			return FAAS_EAGAIN;
 		faas__thread_wait_begin(&runner->thread);
 		if (!spin(runtime, invocation))
@@ -146,7 +148,7 @@ int faas__await(faas_invocation *invocation, int64_t until)
 	if (faas__is_settled(invocation))
 		return FAAS_OK;
 	frame = faas__frame_of(runtime);
-	if (frame && frame->kind == FRAME_CALLBACK)
+	if (frame && frame->kind != FRAME_HANDLER)
 		return FAAS_EDEADLK;
 	if (frame)
 		return await_in_handler(frame->runner, invocation, until);

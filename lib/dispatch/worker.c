@@ -28,12 +28,12 @@ struct worker *faas__worker_new(faas_function *function)
 void faas__worker_retire(faas_function *function, struct worker *worker, enum retirement why)
 {
 	faas_runtime *runtime = function->runtime;
-	struct frame frame = {.runtime = runtime, .runner = faas__runner_of(runtime), .kind = FRAME_CALLBACK};
+	struct frame frame;
 
 	if (function->fini) {
-		faas__frame_push(&frame);
+		faas__callback_enter(&frame, runtime);
 		function->fini(worker->state, function->user);
-		faas__frame_pop(&frame);
+		faas__callback_leave(&frame);
 	}
 	faas__free(&runtime->allocator, worker, sizeof(*worker));
 	faas__mutex_lock(&function->mu);

@@ -12,7 +12,8 @@
  * Without threads (manual mode) nobody but the caller of faas__executor_step runs turns, and nobody but
  * faas__executor_fire sees deadlines and timers: it is this file's callers that differ, not the code they call.
  *
- * Locks, none of which is held while another is taken, nor while an op is called:
+ * Locks, none of which is held while another is taken, nor while an op is called, unless said here:
+ *     visit_mu      one visit of all threads at a time; the exception: held while `visit` takes others
  *     run_queue.mu  the order of turns
  *     idle_mu       the stack of parked threads
  *     threads_mu    which threads there are
@@ -163,6 +164,7 @@ struct thread {
 	struct executor *executor;      /* fixed */
 	bool is_guest;                  /* fixed */
 	struct list node;               /* under threads_mu: in executor.threads or .left */
+	uint64_t visited;               /* under threads_mu: the last visit that saw it */
 	pthread_t handle;               /* pool threads; fixed before the thread is listed */
 	struct thread *parked_below;    /* under idle_mu */
 	bool is_parked;                 /* under idle_mu: on the stack of parked threads */
@@ -244,6 +246,8 @@ struct executor {
 	atomic_u32 stuck_threads;    /* threads with stuck attempts */
 	atomic_u32 is_stopping;
 	bool is_detached;            /* under threads_mu */
+	struct mutex visit_mu;
+	uint64_t visits;             /* under visit_mu */
 	struct mutex timers_mu;
 	struct heap timers;          /* under timers_mu */
 	atomic_i64 shortest_ns;      /* the shortest deadline any attempt may have */
@@ -272,7 +276,7 @@ void faas__executor_stop(struct executor *executor);
  * threads that still do.
  */
 int faas__executor_join(struct executor *executor, int64_t until);
-/* Calls `visit` for every attempt that runs, its slot claimed; no lock is held. */
+/* Calls `visit` for every attempt that runs, its slot claimed; visit_mu is held, and no other lock. */
 void faas__executor_visit(struct executor *executor, void (*visit)(void *attempt, void *arg), void *arg);
 /* After join: the last thread to leave is to call ops->last_left. False: there is no thread left to do so. */
 bool faas__executor_detach(struct executor *executor);

@@ -66,41 +66,53 @@ static void expire_due(struct executor *executor, int64_t now)
 	}
 }
 
-/* The slot with this number, counting through all threads, claimed if something runs in it. False: past the last. */
-static bool claim_numbered(struct executor *executor, size_t number, struct slot **ret_slot, void **ret_attempt)
-{
-	bool exists = false;
+/* What one visit of a thread claimed. */
+struct claimed {
+	struct slot *slots[THREAD_DEPTH];
+	void *attempts[THREAD_DEPTH];
+	size_t count;
+};
 
-	*ret_slot = NULL;
+/* Claims all that runs on a thread that this visit has not seen yet. False: it has seen all. */
+static bool claim_thread(struct executor *executor, uint64_t visit, struct claimed *claimed)
+{
+	bool found = false;
+
+	claimed->count = 0;
 	faas__mutex_lock(&executor->threads_mu);
 	list_each(node, &executor->threads) {
 		struct thread *thread = container_of(node, struct thread, node);
 
-		if (number >= THREAD_DEPTH) {
-			number -= THREAD_DEPTH;
+		if (thread->visited == visit)
 			continue;
+		thread->visited = visit;
+		found = true;
+		for (size_t depth = 0; depth < THREAD_DEPTH; depth++) {
+			struct slot *slot = &thread->slots[depth];
+
+			claimed->slots[claimed->count] = slot;
+			claimed->count += faas__slot_claim(slot, &claimed->attempts[claimed->count]);
 		}
-		exists = true;
-		if (faas__slot_claim(&thread->slots[number], ret_attempt))
-			*ret_slot = &thread->slots[number];
 		break;
 	}
 	faas__mutex_unlock(&executor->threads_mu);
-	return exists;
+	return found;
 }
 
 void faas__executor_visit(struct executor *executor, void (*visit)(void *attempt, void *arg), void *arg)
 {
-	struct slot *slot;
-	void *attempt;
+	struct claimed claimed;
+	uint64_t number;
 
-	for (size_t i = 0; claim_numbered(executor, i, &slot, &attempt); i++) {
-		if (!slot)
-			continue;
-		if (attempt)
-			visit(attempt, arg);
-		faas__slot_let_go(slot);
-	}
+	faas__mutex_lock(&executor->visit_mu);
+	number = ++executor->visits;
+	while (claim_thread(executor, number, &claimed))
+		for (size_t i = 0; i < claimed.count; i++) {
+			if (claimed.attempts[i])
+				visit(claimed.attempts[i], arg);
+			faas__slot_let_go(claimed.slots[i]);
+		}
+	faas__mutex_unlock(&executor->visit_mu);
 }
 
 void faas__executor_fire(struct executor *executor, int64_t now)

@@ -385,7 +385,7 @@ int64_t faas__executor_recent(struct executor *executor)
 int faas__executor_init(struct executor *executor, const struct executor_config *config)
 {
 	struct mutex *mutexes[] = {&executor->run_queue.mu, &executor->idle_mu, &executor->threads_mu,
-	                           &executor->timers_mu, &executor->monitor.mu};
+	                           &executor->timers_mu, &executor->monitor.mu, &executor->visit_mu};
 	const size_t count = sizeof(mutexes) / sizeof(mutexes[0]);
 	size_t made = 0;
 
@@ -492,6 +492,7 @@ void faas__executor_deinit(struct executor *executor)
 	faas__threads_reap(executor);
 	faas__cond_deinit(&executor->monitor.cond);
 	faas__cond_deinit(&executor->threads_cond);
+	faas__mutex_deinit(&executor->visit_mu);
 	faas__mutex_deinit(&executor->monitor.mu);
 	faas__mutex_deinit(&executor->timers_mu);
 	faas__mutex_deinit(&executor->threads_mu);
