@@ -123,8 +123,8 @@ FAAS_API int faas_close(faas_runtime *runtime, int64_t grace_ms, uint32_t flags)
  * Blocks:   for as long as the handlers it runs
  * Owns:     nothing
  * Units:    `max_steps`: steps, at least 1
- * Returns:  the number of steps done, 0 when nothing was runnable; FAAS_EDEADLK: called from a handler or callback;
- *           FAAS_EINVAL; FAAS_ENOMEM: no memory for this thread's records, nothing was run
+ * Returns:  the number of steps done, 0 when nothing was runnable (or another thread was just taking it);
+ *           FAAS_EDEADLK: called from a handler or callback; FAAS_EINVAL; FAAS_ENOMEM: no memory for this thread's records, nothing was run
  */
 FAAS_API int faas_run(faas_runtime *runtime, int max_steps);
 
@@ -134,7 +134,7 @@ FAAS_API int faas_run(faas_runtime *runtime, int max_steps);
  * Threads:  any, anywhere
  * Blocks:   no
  * Owns:     nothing
- * Units:    `*ret_ns`: nanoseconds from now; 0: something is runnable now; FAAS_NEVER: nothing is due
+ * Units:    `*ret_ns`: nanoseconds from now; 0: something may be runnable now; FAAS_NEVER: nothing is due
  * Returns:  FAAS_OK; FAAS_EINVAL
  */
 FAAS_API int faas_next_due(faas_runtime *runtime, int64_t *ret_ns);
