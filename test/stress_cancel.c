@@ -460,19 +460,19 @@ static void impatient_calls_are_answered(uint64_t seed)
 static void meeting_at_invocations(void **state)
 {
 	(void)state;
-	stress("cancel@invocations", 4, invocations_settle_once);
+	stress("cancel@invocations", 5, invocations_settle_once);
 }
 
 static void meeting_at_emissions(void **state)
 {
 	(void)state;
-	stress("cancel@emissions", 4, emissions_settle_once);
+	stress("cancel@emissions", 5, emissions_settle_once);
 }
 
 static void calling_impatiently(void **state)
 {
 	(void)state;
-	stress("cancel@impatient", 4, impatient_calls_are_answered);
+	stress("cancel@impatient", 5, impatient_calls_are_answered);
 }
 
 int main(void)

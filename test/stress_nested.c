@@ -340,19 +340,19 @@ static void on_four_threads(uint64_t seed)
 static void one_thread(void **state)
 {
 	(void)state;
-	stress("nested@one", 2, on_one_thread);
+	stress("nested@one", 20, on_one_thread);
 }
 
 static void two_threads(void **state)
 {
 	(void)state;
-	stress("nested@two", 2, on_two_threads);
+	stress("nested@two", 20, on_two_threads);
 }
 
 static void four_threads(void **state)
 {
 	(void)state;
-	stress("nested@four", 2, on_four_threads);
+	stress("nested@four", 20, on_four_threads);
 }
 
 int main(void)

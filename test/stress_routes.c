@@ -375,7 +375,7 @@ static void routes_and_functions_change(uint64_t seed)
 static void changes(void **state)
 {
 	(void)state;
-	stress("routes@changing", 3, routes_and_functions_change);
+	stress("routes@changing", 30, routes_and_functions_change);
 }
 
 int main(void)

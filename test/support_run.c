@@ -62,7 +62,7 @@ void life_release(void *user)
 
 static int do_job(faas_context *context, const struct job *job, struct life *life)
 {
-	int worker = life->last_run;
+	int worker = life->last_run, code = FAAS_OK;
 
 	if (job->does)
 		job->does(context, job->arg);
@@ -70,7 +70,9 @@ static int do_job(faas_context *context, const struct job *job, struct life *lif
 		life->mistakes += faas_clock_advance(life->clock, job->takes_ns) != FAAS_OK;
 	life->last_run = worker;
 	if (job->reply)
-		life->mistakes += faas_context_reply(context, job->reply, strlen(job->reply), NULL) != FAAS_OK;
+		code = faas_context_reply(context, job->reply, strlen(job->reply), NULL);
+	if (code != FAAS_OK)
+		return code;
 	if (job->says)
 		return faas_context_fail(context, job->says);
 	return job->result;

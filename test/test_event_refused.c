@@ -219,14 +219,19 @@ static void names_are_1_to_20_lower_case_letters_and_digits(void **state)
 
 static void no_name_comes_twice(void **state)
 {
-	faas_attribute_config attributes[FAAS_MAX_ATTRIBUTES];
+	faas_attribute_config attributes[4];
 	struct bed *bed = *state;
-	static const char *const names[] = {"a", "b", "c", "b"};
 
-	for (size_t i = 0; i < COUNT_OF(names); i++)
-		attributes[i] = (faas_attribute_config)FAAS_ATTRIBUTE(.name = names[i], .data = "v");
-	check_both(bed, FAAS_EVENT(.type = "t", .attributes = attributes, .attribute_count = 3), FAAS_OK);
-	check_both(bed, FAAS_EVENT(.type = "t", .attributes = attributes, .attribute_count = 4), FAAS_EATTRIBUTE);
+	for (int first = 0; first < 4; first++)
+		for (int second = first; second < 4; second++) {
+			const char *names[4] = {"a", "b", "c", "d"};
+
+			names[second] = names[first];
+			for (int i = 0; i < 4; i++)
+				attributes[i] = (faas_attribute_config)FAAS_ATTRIBUTE(.name = names[i], .data = "v");
+			check_both(bed, FAAS_EVENT(.type = "t", .attributes = attributes, .attribute_count = 4),
+			           first == second ? FAAS_OK : FAAS_EATTRIBUTE);
+		}
 }
 
 static void values_fit_their_type(void **state)
@@ -316,23 +321,31 @@ static void there_are_at_most_64_extensions(void **state)
 	check_both(bed, FAAS_EVENT(.type = "t", .attributes = attributes), FAAS_OK);
 }
 
+/* The library's own bytes between them count, too: 300 are more than enough for those. */
 static void attributes_together_are_limited(void **state)
 {
-	enum { EACH = 4000, FIT = 16 };
-	static char text[EACH + 1];
-	faas_attribute_config attributes[FIT + 1];
-	char names[FIT + 1][16];
+	enum { EACH = FAAS_MAX_STRING, COUNT = 10 };
+	static char text[EACH + 1], last[EACH + 1];
+	faas_attribute_config attributes[COUNT];
+	char names[COUNT][16];
 	struct bed *bed = *state;
+	/* The type, six strings, all names, and the values of all extensions but the last. */
+	const size_t others = 1 + 6 * EACH + 2 * COUNT + (COUNT - 1) * EACH;
 
 	memset(text, 'x', EACH);
-	for (int i = 0; i <= FIT; i++) {
+	text[1] = ':'; /* a URI as well */
+	for (int i = 0; i < COUNT; i++) {
 		snprintf(names[i], sizeof(names[i]), "n%d", i);
-		attributes[i] = (faas_attribute_config)FAAS_ATTRIBUTE(.name = names[i], .data = text);
+		attributes[i] = (faas_attribute_config)FAAS_ATTRIBUTE(.name = names[i], .data = i + 1 < COUNT ? text : last);
 	}
-	check_both(bed, FAAS_EVENT(.type = "t", .attributes = attributes, .attribute_count = FIT), FAAS_OK);
-	check_both(bed, FAAS_EVENT(.type = "t", .attributes = attributes, .attribute_count = FIT + 1), FAAS_ETOOBIG);
-	check_both(bed, FAAS_EVENT(.type = "t", .subject = text, .attributes = attributes, .attribute_count = FIT),
-	           FAAS_ETOOBIG);
+	for (int is_over = 0; is_over < 2; is_over++) {
+		memset(last, 'x', EACH);
+		last[(is_over ? FAAS_MAX_ATTRIBUTE_BYTES + 1 : FAAS_MAX_ATTRIBUTE_BYTES - 300) - others] = 0;
+		check_both(bed,
+		           FAAS_EVENT(.type = "t", .source = text, .subject = text, .id = text, .datacontenttype = text,
+		                      .dataschema = text, .key = text, .attributes = attributes, .attribute_count = COUNT),
+		           is_over ? FAAS_ETOOBIG : FAAS_OK);
+	}
 }
 
 /* ---- Data ---------------------------------------------------------------------------------------------------------- */
@@ -403,24 +416,21 @@ static void a_larger_config_is_taken_if_the_rest_is_zero(void **state)
 
 static void a_smaller_config_is_taken_as_if_the_rest_were_zero(void **state)
 {
-	faas_event_config *config = malloc(sizeof(*config));
-	size_t bytes = offsetof(faas_event_config, key);
+	const uint32_t bytes = offsetof(faas_event_config, key);
+	faas_event_config config = *FAAS_EVENT(.type = "t", .subject = "s", .key = "\xff", .data = "x");
+	void *beginning = malloc(bytes); /* only so much of it is there at all */
 	struct bed *bed = *state;
 
-	assert_non_null(config);
-	*config = *FAAS_EVENT(.type = "t", .subject = "s", .key = "\xff", .attribute_count = 0, .data = "x");
-	config->struct_size = (uint32_t)bytes;
-	check_both(bed, config, FAAS_OK);
-	config->struct_size = 0;
-	check_both(bed, config, FAAS_EINVAL);
-	config->struct_size = sizeof(uint32_t);
-	check_both(bed, config, FAAS_EINVAL);
-	/* Only so much of it is there at all. */
-	config = realloc(config, bytes);
-	assert_non_null(config);
-	config->struct_size = (uint32_t)bytes;
-	check_both(bed, config, FAAS_OK);
-	free(config);
+	assert_non_null(beginning);
+	config.struct_size = bytes;
+	check_both(bed, &config, FAAS_OK);
+	memcpy(beginning, &config, bytes);
+	check_both(bed, beginning, FAAS_OK);
+	free(beginning);
+	config.struct_size = 0;
+	check_both(bed, &config, FAAS_EINVAL);
+	config.struct_size = sizeof(uint32_t);
+	check_both(bed, &config, FAAS_EINVAL);
 }
 
 struct other_attribute {

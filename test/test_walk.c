@@ -367,7 +367,7 @@ static void the_numbers_are_a_models_after_every_step(void **state)
 		/* Turns are drawn as well, from a seed of their own. */
 		bed_open(&one.bed, FAAS_RUNTIME(.seed = seed % 2 == 0 ? 0 : seed));
 		model_complaint = NULL;
-		for (int operation = 1; operation <= OPERATIONS; operation++) {
+		for (int operation = 1; operation <= OPERATIONS && one.numbers < MODEL_EVENTS_MAX - 100; operation++) {
 			operate();
 			check_all(operation);
 		}

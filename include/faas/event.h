@@ -144,6 +144,12 @@ struct faas_binding_stats {
 	uint64_t errors;   /* events for which it ended in an error */
 };
 
+/* The call bears the struct's name, as stat() does, and compilers warn of that in C++. */
+#if defined(__cplusplus) && defined(__GNUC__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
+#endif
+
 /**
  * A binding's numbers.
  *
@@ -154,6 +160,10 @@ struct faas_binding_stats {
  * Returns:  FAAS_OK; FAAS_ENOTFOUND; FAAS_EINVAL
  */
 FAAS_API int faas_binding_stats(faas_runtime *runtime, uint64_t id, struct faas_binding_stats *ret_stats);
+
+#if defined(__cplusplus) && defined(__GNUC__)
+#pragma GCC diagnostic pop
+#endif
 
 /* ---- Reading events ---------------------------------------------------------------------------------------------- */
 /* What these return belongs to the event and is valid as long as it: in a handler until the handler returns, through

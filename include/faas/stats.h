@@ -101,6 +101,12 @@ struct faas_overrun_stats {
 	char function[72];
 };
 
+/* These calls bear their struct's names, as stat() does, and compilers warn of that in C++. */
+#if defined(__cplusplus) && defined(__GNUC__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
+#endif
+
 /**
  * A function's numbers, exact at one moment.
  *
@@ -122,6 +128,10 @@ FAAS_API int faas_function_stats(const faas_function *function, struct faas_func
  * Returns:  FAAS_OK; FAAS_EINVAL
  */
 FAAS_API int faas_runtime_stats(faas_runtime *runtime, struct faas_runtime_stats *ret_stats);
+
+#if defined(__cplusplus) && defined(__GNUC__)
+#pragma GCC diagnostic pop
+#endif
 
 /**
  * Lists handlers and inits that still run after their deadline or cancellation.

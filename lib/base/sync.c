@@ -135,7 +135,7 @@ bool faas__cond_wait_ns(struct cond *cond, struct mutex *mu, int64_t ns)
 	return error == ETIMEDOUT;
 }
 
-int faas__thread_start(pthread_t *ret_thread, size_t stack_bytes, void *(*main)(void *), void *arg)
+int faas__thread_start(struct os_thread *ret_thread, size_t stack_bytes, void *(*main)(void *), void *arg)
 {
 	pthread_attr_t attr;
 	sigset_t all, old;
@@ -150,7 +150,7 @@ int faas__thread_start(pthread_t *ret_thread, size_t stack_bytes, void *(*main)(
 	/* The new thread inherits the mask of the moment. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	error = pthread_create(ret_thread, &attr, main, arg);
+	error = pthread_create(&ret_thread->t, &attr, main, arg);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attr);
 	return error == 0 ? FAAS_OK : FAAS_ETHREAD;
@@ -165,13 +165,23 @@ void faas__thread_set_name(const char *name)
 #endif
 }
 
-int64_t faas__thread_cpu_ns(pthread_t thread)
+void faas__thread_join(const struct os_thread *thread)
+{
+	must(pthread_join(thread->t, NULL));
+}
+
+void faas__thread_detach_self(void)
+{
+	must(pthread_detach(pthread_self()));
+}
+
+int64_t faas__thread_cpu_ns(const struct os_thread *thread)
 {
 #if defined(_POSIX_THREAD_CPUTIME) && _POSIX_THREAD_CPUTIME >= 0
 	struct timespec used;
 	clockid_t clock;
 
-	if (pthread_getcpuclockid(thread, &clock) == 0 && clock_gettime(clock, &used) == 0)
+	if (pthread_getcpuclockid(thread->t, &clock) == 0 && clock_gettime(clock, &used) == 0)
 		return (int64_t)used.tv_sec * NS_PER_S + used.tv_nsec;
 #else
 	(void)thread;

@@ -46,12 +46,20 @@ void faas__cond_wait(struct cond *cond, struct mutex *mu) holds_lock(mu);
 /* Waits up to `ns` of real time (INT64_MAX: without limit). True: they have passed; may return early without reason. */
 bool faas__cond_wait_ns(struct cond *cond, struct mutex *mu, int64_t ns) holds_lock(mu);
 
+/* A thread of the system, to be joined by another one or to detach itself. */
+struct os_thread {
+	pthread_t t;
+};
+
 /* Starts a joinable thread with all signals blocked. 0, or FAAS_ETHREAD. `stack_bytes` 0: the system's default. */
-int faas__thread_start(pthread_t *ret_thread, size_t stack_bytes, void *(*main)(void *), void *arg);
+int faas__thread_start(struct os_thread *ret_thread, size_t stack_bytes, void *(*main)(void *), void *arg);
+void faas__thread_join(const struct os_thread *thread);
+/* The calling thread: nobody will join it. */
+void faas__thread_detach_self(void);
 void faas__thread_set_name(const char *name);
 
 /* The CPU time `thread` has used, in ns; -1 where the system cannot tell. */
-int64_t faas__thread_cpu_ns(pthread_t thread);
+int64_t faas__thread_cpu_ns(const struct os_thread *thread);
 
 /* The system's number of the calling thread, for faas__thread_is_runnable; 0 where there is none. */
 long faas__thread_number(void);

@@ -24,7 +24,6 @@
 #ifndef FAAS_EXECUTOR_EXECUTOR_H
 #define FAAS_EXECUTOR_EXECUTOR_H
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -165,7 +164,7 @@ struct thread {
 	bool is_guest;                  /* fixed */
 	struct list node;               /* under threads_mu: in executor.threads or .left */
 	uint64_t visited;               /* under threads_mu: the last visit that saw it */
-	pthread_t handle;               /* pool threads; fixed before the thread is listed */
+	struct os_thread handle;        /* pool threads; fixed before the thread is listed */
 	struct thread *parked_below;    /* under idle_mu */
 	bool is_parked;                 /* under idle_mu: on the stack of parked threads */
 	struct mutex mu;
@@ -206,7 +205,7 @@ struct executor_ops {
 struct monitor {
 	struct mutex mu;
 	struct cond cond;
-	pthread_t handle;
+	struct os_thread handle;
 	bool is_poked;         /* under mu */
 	bool is_stopping;      /* under mu */
 	atomic_i64 wake_at;    /* monitor writes: until when it sleeps; TIME_NEVER also while it is awake */

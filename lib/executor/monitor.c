@@ -171,7 +171,7 @@ static bool is_blocked(struct thread *thread, bool same)
 		thread->seen_blocked = false;
 		return false;
 	}
-	cpu_ns = faas__thread_cpu_ns(thread->handle);
+	cpu_ns = faas__thread_cpu_ns(&thread->handle);
 	/* The first sight of an attempt only takes a reading. Where threads have no clock, a long run counts as blocked. */
 	if (thread->seen_cpu_ns >= 0)
 		thread->seen_blocked = cpu_ns - thread->seen_cpu_ns < TICK_NS / 4;
@@ -426,5 +426,5 @@ void faas__monitor_stop(struct executor *executor)
 	monitor->is_stopping = true;
 	faas__cond_signal(&monitor->cond);
 	faas__mutex_unlock(&monitor->mu);
-	(void)pthread_join(monitor->handle, NULL);
+	faas__thread_join(&monitor->handle);
 }

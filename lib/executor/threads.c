@@ -243,7 +243,7 @@ static void leave(struct executor *executor, struct thread *thread)
 	faas__cond_broadcast(&executor->threads_cond);
 	faas__mutex_unlock(&executor->threads_mu);
 	if (is_last) {
-		(void)pthread_detach(pthread_self());
+		faas__thread_detach_self();
 		executor->ops->last_left(thread);
 	} else if (!stops) {
 		/* To be joined soon, even where everything else rests. */
@@ -313,7 +313,7 @@ void faas__threads_reap(struct executor *executor)
 		if (!node)
 			return;
 		thread = container_of(node, struct thread, node);
-		(void)pthread_join(thread->handle, NULL);
+		faas__thread_join(&thread->handle);
 		executor->ops->thread_free(thread);
 	}
 }

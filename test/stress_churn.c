@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Threads that leave after a millisecond without work, workers that are retired after a millisecond without an event,
+ * and bursts that come just then: nothing is lost, nothing sleeps for ever, and what is provisioned is there again.
+ */
+#include "stress.h"
+
+#define HOSTS 2
+#define ROUNDS 12
+#define PROVISIONED 2
+
+enum { BRIEF, PLAIN, READY, FUNCTIONS };
+
+struct scene;
+
+struct host {
+	struct scene *scene;
+	uint64_t seed;
+	uint64_t accepted;
+};
+
+struct scene {
+	faas_runtime *runtime;
+	struct findings findings;
+	faas_function *functions[FUNCTIONS];
+	struct host hosts[HOSTS];
+	atomic_int inits, finis, begun, ended;
+	atomic_ullong runs;
+};
+
+static const char *const names[FUNCTIONS] = {"brief", "plain", "ready"};
+
+static int handle(faas_context *context, const faas_event *event)
+{
+	struct scene *scene = faas_context_user(context);
+	uint64_t bytes, seed = atomic_fetch_add(&scene->runs, 1);
+
+	(void)faas_event_data(event, &bytes);
+	/* One that overruns takes its worker with it. */
+	while (bytes > 0 && !faas_context_is_cancelled(context))
+		sched_yield();
+	dawdle(&seed);
+	return 0;
+}
+
+static int start(faas_context *context, void **ret_state)
+{
+	struct scene *scene = faas_context_user(context);
+
+	atomic_fetch_add(&scene->inits, 1);
+	*ret_state = scene;
+	return 0;
+}
+
+static void end(void *state, void *user)
+{
+	struct scene *scene = user;
+
+	if (state != scene)
+		find(&scene->findings, "a fini with another worker's state");
+	atomic_fetch_add(&scene->finis, 1);
+}
+
+static void thread_begins(void *user)
+{
+	struct scene *scene = user;
+
+	atomic_fetch_add(&scene->begun, 1);
+}
+
+static void thread_ends(void *user)
+{
+	struct scene *scene = user;
+
+	atomic_fetch_add(&scene->ended, 1);
+}
+
+/* ---- Bursts ------------------------------------------------------------------------------------------------------ */
+
+static void burst(struct host *host)
+{
+	struct scene *scene = host->scene;
+	uint64_t count = 1 + random_below(&host->seed, 40);
+
+	for (uint64_t i = 0; i < count; i++) {
+		faas_function *function = scene->functions[random_below(&host->seed, FUNCTIONS)];
+		faas_event_config event = {.struct_size = sizeof(event), .data = "overrun"};
+
+		if (function == scene->functions[READY] && random_below(&host->seed, 16) == 0)
+			event.data_bytes = 7;
+		if (faas_function_invoke_async(function, &event, NULL) != FAAS_OK)
+			find(&scene->findings, "an invoke was refused");
+		if (random_below(&host->seed, 8) == 0)
+			dawdle(&host->seed);
+	}
+	host->accepted += count;
+}
+
+static struct faas_runtime_stats numbers(struct scene *scene)
+{
+	struct faas_runtime_stats stats = {.struct_size = sizeof(stats)};
+
+	if (faas_runtime_stats(scene->runtime, &stats) != FAAS_OK)
+		find(&scene->findings, "no stats");
+	return stats;
+}
+
+/* Each burst comes after the one before is done, at a random distance from when threads and workers go. */
+static void burst_and_rest(void *arg)
+{
+	struct host *host = arg;
+	struct scene *scene = host->scene;
+
+	for (int i = 0; i < ROUNDS; i++) {
+		faas_invocation *invocation = NULL;
+
+		burst(host);
+		if (faas_function_invoke(scene->functions[BRIEF], NULL, FAAS_NEVER, &invocation) != FAAS_OK)
+			find(&scene->findings, "a synchronous call failed");
+		host->accepted += invocation != NULL;
+		faas_invocation_unref(invocation);
+		if (random_below(&host->seed, 3) == 0)
+			UNTIL(numbers(scene).threads == 0 || atomic_load(&scene->ended) > i);
+		else
+			for (uint64_t turns = random_below(&host->seed, 300); turns > 0; turns--)
+				sched_yield();
+	}
+}
+
+/* ---- The scenario ------------------------------------------------------------------------------------------------ */
+
+static void build(struct scene *scene, const struct tally_memory *memory, uint64_t *seed)
+{
+	scene->runtime = open_runtime(FAAS_RUNTIME(.threads = 1 + (int32_t)random_below(seed, 4), .thread_idle_ms = 1,
+	                                           .spin_us = random_below(seed, 2) ? FAAS_NONE : 0,
+	                                           .allocator = &memory->config, .on_thread_start = thread_begins,
+	                                           .on_thread_stop = thread_ends, .thread_user = scene));
+	for (int f = 0; f < FUNCTIONS; f++) {
+		faas_function_config config = {.struct_size = sizeof(config),
+		                               .handler = handle,
+		                               .user = scene,
+		                               .keep_warm_ms = 1,
+		                               .deadline_ms = FAAS_NEVER};
+
+		if (f != PLAIN) {
+			config.init = start;
+			config.fini = end;
+		}
+		if (f == READY) {
+			config.deadline_ms = 2;
+			config.provisioned = PROVISIONED;
+			config.max_concurrency = random_below(seed, 2) ? PROVISIONED : 0;
+		}
+		assert_int_equal(FAAS_OK, faas_register_function(scene->runtime, names[f], &config));
+		scene->functions[f] = find_function(scene->runtime, names[f]);
+	}
+}
+
+/* At rest: no worker but the provisioned ones, and soon no thread. */
+static void await_rest(struct scene *scene)
+{
+	UNTIL(stats_of(scene->functions[BRIEF]).warm == 0 && stats_of(scene->functions[PLAIN]).warm == 0);
+	UNTIL(stats_of(scene->functions[READY]).warm == PROVISIONED);
+	UNTIL(totals_of(scene->runtime).threads == 0);
+	CHECK_EQUAL(PROVISIONED, stats_of(scene->functions[READY]).warm);
+	CHECK_EQUAL(0, totals_of(scene->runtime).total.busy + totals_of(scene->runtime).total.starting);
+	CHECK_EQUAL(PROVISIONED, scene->inits - scene->finis);
+}
+
+static void threads_and_workers_come_and_go(uint64_t seed)
+{
+	struct scene *scene = calloc(1, sizeof(*scene));
+	struct faas_runtime_stats total;
+	struct tally_memory memory;
+	uint64_t accepted = 0;
+	struct crowd crowd, watchers;
+	struct watch watch;
+
+	assert_non_null(scene);
+	tally_init(&memory);
+	build(scene, &memory, &seed);
+	watch_init(&watch, scene->runtime, scene->functions, FUNCTIONS, &scene->findings);
+	crowd_init(&crowd);
+	crowd_init(&watchers);
+	for (int h = 0; h < HOSTS; h++) {
+		scene->hosts[h] = (struct host){.scene = scene, .seed = stress_fork(&seed)};
+		crowd_add(&crowd, burst_and_rest, &scene->hosts[h]);
+	}
+	crowd_add(&watchers, watch_main, &watch);
+	crowd_start(&watchers);
+	crowd_start(&crowd);
+	crowd_join(&crowd);
+	await_rest(scene);
+	assert_int_equal(FAAS_OK, faas_drain(scene->runtime, FAAS_NEVER));
+	atomic_store(&watch.is_over, 1);
+	crowd_join(&watchers);
+	check_findings(&scene->findings);
+	total = totals_of(scene->runtime);
+	for (int h = 0; h < HOSTS; h++)
+		accepted += scene->hosts[h].accepted;
+	CHECK_EQUAL(accepted, total.total.accepted);
+	CHECK_EQUAL(accepted, total.total.succeeded + total.total.timed_out);
+	CHECK_EQUAL(accepted, scene->runs);
+	CHECK_EQUAL(scene->begun, total.threads_started);
+	for (int f = 0; f < FUNCTIONS; f++)
+		faas_function_unref(scene->functions[f]);
+	close_runtime(scene->runtime, 0);
+	CHECK_EQUAL(scene->inits, scene->finis);
+	CHECK_EQUAL(scene->begun, scene->ended);
+	tally_check_empty(&memory);
+	free(scene);
+}
+
+static void coming_and_going(void **state)
+{
+	(void)state;
+	stress("churn@idle", 20, threads_and_workers_come_and_go);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		{"churn@bursts while threads leave and workers retire: nothing is lost", coming_and_going, NULL, NULL, NULL},
+	};
+
+	return cmocka_run_group_tests_name("stress churn", tests, NULL, NULL);
+}
