@@ -14,6 +14,7 @@
 
 #define WAIT_SLICE_NS 10000000
 #define SHORT_SLICE_NS 1000000
+#define DROP_TRIES 1000u
 
 int faas__intake_check(faas_runtime *runtime)
 {
@@ -91,12 +92,18 @@ static bool drop_oldest(struct offer *offer, struct lane *lane, faas_function *f
 
 int faas__admit_to_queue(struct offer *offer, struct lane *lane, faas_function *function, size_t bytes)
 {
-	int error;
+	int error = FAAS_EFULL;
 
-	while ((error = faas__queue_reserve(function, bytes)) == FAAS_EFULL && function->drops_oldest &&
-	       bytes <= function->max_bytes)
-		if (!drop_oldest(offer, lane, function))
+	/* A full queue with nothing to drop holds what other emitters are about to push: that takes them a moment. */
+	for (uint32_t tries = 0; tries < DROP_TRIES; tries++) {
+		error = faas__queue_reserve(function, bytes);
+		if (error != FAAS_EFULL || !function->drops_oldest || bytes > function->max_bytes)
 			break;
+		if (drop_oldest(offer, lane, function))
+			tries = 0;
+		else
+			faas__thread_yield();
+	}
 	return error;
 }
 

@@ -73,7 +73,7 @@ static bool pause_running(faas_context *context)
 }
 
 /* User code of an attempt, under its deadline. */
-static int enter(faas_context *context, int64_t deadline_ns, int64_t *now)
+static int enter(faas_context *context, int64_t *now)
 {
 	struct runner *runner = context->runner;
 	struct slot *slot = &runner->thread.slots[runner->depth];
@@ -82,7 +82,7 @@ static int enter(faas_context *context, int64_t deadline_ns, int64_t *now)
 	int rc;
 
 	faas__slot_begin(slot, context, context->deadline);
-	faas__monitor_before(&runner->runtime->executor, faas__time_after(*now, deadline_ns));
+	faas__monitor_before(&runner->runtime->executor, context->deadline);
 	runner->depth++;
 	faas__frame_push(&frame);
 	if (context->is_init)
@@ -141,7 +141,7 @@ enum started faas__attempt_start_worker(faas_context *context, int64_t *now, str
 		int64_t deadline = faas__time_after(began, function->init_deadline_ns);
 
 		begin_running(context, true, began, caller_deadline(context, deadline));
-		rc = enter(context, function->init_deadline_ns, now);
+		rc = enter(context, now);
 		ok = rc == 0 && *now < deadline;
 	}
 	faas__mutex_lock(&function->mu);
@@ -182,7 +182,7 @@ bool faas__attempt_run(faas_context *context, int64_t *now, struct tally *tally)
 	if (ends_before_run(context, *now, tally))
 		return true;
 	begin_running(context, false, *now, caller_deadline(context, faas__time_after(*now, context->function->deadline_ns)));
-	rc = enter(context, context->function->deadline_ns, now);
+	rc = enter(context, now);
 	in_time = *now < context->deadline;
 	end = !in_time ? END_TIMED_OUT : rc == 0 ? END_SUCCEEDED : END_FAILED;
 	code = !in_time ? FAAS_ETIMEDOUT : rc == 0 ? FAAS_OK : FAAS_EFAILED;

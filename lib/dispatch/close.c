@@ -98,8 +98,11 @@ static faas_function *next_open_function(faas_runtime *runtime)
 		}
 	}
 	if (found) {
-		faas__map_remove(&runtime->functions, found->name);
-		runtime->function_count--;
+		/* A handler may be unregistering it this moment. */
+		if (faas__map_get(&runtime->functions, found->name) == found) {
+			faas__map_remove(&runtime->functions, found->name);
+			runtime->function_count--;
+		}
 		/* To the end, so that finding all of them takes one pass. */
 		list_remove(&found->node);
 		list_push_back(&runtime->function_list, &found->node);

@@ -92,19 +92,6 @@ static bool has_credit(atomic_i64 *available, int64_t need, int64_t chunk, int64
 	return lease(available, need - *credit, chunk, credit);
 }
 
-bool faas__lane_reserve(faas_runtime *runtime, struct lane *lane, size_t bytes)
-{
-	struct lanes *lanes = &runtime->lanes;
-
-	if (!has_credit(&lanes->free_events, 1, lanes->chunk_events, lanes->max_events, &lane->credit_events))
-		return false;
-	if (!has_credit(&lanes->free_bytes, (int64_t)bytes, lanes->chunk_bytes, lanes->max_bytes, &lane->credit_bytes))
-		return false;
-	lane->credit_events -= lanes->max_events != FAAS_UNLIMITED;
-	lane->credit_bytes -= lanes->max_bytes != FAAS_UNLIMITED ? (int64_t)bytes : 0;
-	return true;
-}
-
 static void give_back(atomic_i64 *available, int64_t amount, int64_t chunk, int64_t max, int64_t *credit)
 {
 	if (max == FAAS_UNLIMITED)
@@ -114,6 +101,22 @@ static void give_back(atomic_i64 *available, int64_t amount, int64_t chunk, int6
 		return;
 	add_seq_cst(available, *credit - chunk);
 	*credit = chunk;
+}
+
+bool faas__lane_reserve(faas_runtime *runtime, struct lane *lane, size_t bytes)
+{
+	struct lanes *lanes = &runtime->lanes;
+
+	if (!has_credit(&lanes->free_events, 1, lanes->chunk_events, lanes->max_events, &lane->credit_events))
+		return false;
+	if (!has_credit(&lanes->free_bytes, (int64_t)bytes, lanes->chunk_bytes, lanes->max_bytes, &lane->credit_bytes)) {
+		/* What was leased for it may be somebody else's room. */
+		give_back(&lanes->free_events, 0, lanes->chunk_events, lanes->max_events, &lane->credit_events);
+		return false;
+	}
+	lane->credit_events -= lanes->max_events != FAAS_UNLIMITED;
+	lane->credit_bytes -= lanes->max_bytes != FAAS_UNLIMITED ? (int64_t)bytes : 0;
+	return true;
 }
 
 void faas__lane_release(faas_runtime *runtime, struct lane *lane, int64_t events, int64_t bytes)

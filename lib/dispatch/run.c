@@ -299,6 +299,8 @@ static bool take(struct turn *turn, struct thread *thread)
 		run_batch(runner, function, &choice);
 		break;
 	case STEP_NOTHING:
+		/* Nothing could be reached: others go first. */
+		faas__turn_charge(turn, LEAST_CHARGE_NS);
 		if (choice.goes_on)
 			faas__thread_yield();
 		break;

@@ -20,7 +20,7 @@
 #define STRIPES_MAX 256u
 #define EVENT_CHUNK 64
 #define BYTE_CHUNK 65536
-#define LEASE_SHARE 256 /* a lane leases no more than 1/256 of a bound at a time */
+#define LEASE_SHARE 32 /* all lanes together keep no more than about a sixteenth of a bound leased */
 
 /* ---- Durations --------------------------------------------------------------------------------------------------- */
 
@@ -157,9 +157,9 @@ static int32_t count_or(int32_t value, int32_t preset)
 
 /* ---- Making ------------------------------------------------------------------------------------------------------ */
 
-static int64_t chunk_of(int64_t bound, int64_t most, bool is_manual)
+static int64_t chunk_of(int64_t bound, int64_t most, int64_t lanes, bool is_manual)
 {
-	int64_t share = bound / LEASE_SHARE;
+	int64_t share = bound / (LEASE_SHARE * lanes);
 
 	/* In manual mode bounds are exact: nothing is leased ahead. */
 	if (is_manual || share < 1)
@@ -183,8 +183,9 @@ static int make_lanes(faas_runtime *runtime, const faas_runtime_config *config, 
 	store_relaxed(&lanes->id_next, 1);
 	lanes->max_events = or_default(config->queue_events, 16000000);
 	lanes->max_bytes = or_default(config->queue_bytes, (int64_t)4 << 30);
-	lanes->chunk_events = chunk_of(lanes->max_events, EVENT_CHUNK, is_manual);
-	lanes->chunk_bytes = chunk_of(lanes->max_bytes, BYTE_CHUNK, is_manual);
+	/* Half of these are stripes; threads have lanes as well. */
+	lanes->chunk_events = chunk_of(lanes->max_events, EVENT_CHUNK, 2 * (int64_t)count, is_manual);
+	lanes->chunk_bytes = chunk_of(lanes->max_bytes, BYTE_CHUNK, 2 * (int64_t)count, is_manual);
 	store_relaxed(&lanes->free_events, lanes->max_events);
 	store_relaxed(&lanes->free_bytes, lanes->max_bytes);
 	return FAAS_OK;

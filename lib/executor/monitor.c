@@ -282,10 +282,12 @@ static bool may_grow(struct executor *executor, const struct census *census)
 	       census->running + count_starved(executor) < executor->base_threads;
 }
 
-static void grow(struct executor *executor, const struct census *census, bool waits)
+static void grow(struct executor *executor, const struct census *census)
 {
 	struct monitor *monitor = &executor->monitor;
+	/* Asked for after a turn was put in the queue; so if it was asked for, the turn is seen, or was taken by others. */
 	bool wanted = exchange_seq_cst(&monitor->wants_thread, 0) != 0;
+	bool waits = load_seq_cst(&executor->run_queue.count) > 0;
 
 	monitor->waited_ticks = waits ? monitor->waited_ticks + 1 : 0;
 	if (!waits)
@@ -353,7 +355,7 @@ static int64_t look(struct executor *executor, bool *was_busy)
 	faas__executor_fire(executor, now);
 	hand_back_batches(executor);
 	census = take_census(executor, load_relaxed(&monitor->is_ticking) != 0);
-	grow(executor, &census, waits);
+	grow(executor, &census);
 	check_published(executor, now);
 	faas__threads_reap(executor);
 	is_busy = census.busy > 0 || waits;
