@@ -139,6 +139,55 @@ static void a_handler_may_move_the_clock(void **state)
 	assert_int_equal(25, bed_stats(bed, "f").billed_ms);
 }
 
+/* Three handlers inside each other; the innermost lets all their deadlines pass at once. */
+struct nest {
+	struct bed *bed;
+	int depth;
+	char order[4]; /* of settling */
+};
+
+static void nest_settled(faas_invocation *invocation, void *user)
+{
+	struct nest *nest = user;
+
+	strcat(nest->order, faas_invocation_function(invocation));
+}
+
+static int nest_handler(faas_context *context, const faas_event *event)
+{
+	static const char *const names[] = {"a", "b", "c"};
+	struct nest *nest = faas_context_user(context);
+	faas_invocation *invocation = NULL;
+
+	(void)event;
+	if (++nest->depth == 3)
+		return faas_clock_advance(nest->bed->clock, 100 * MS);
+	if (faas_context_invoke_async(context, names[nest->depth], NULL, &invocation) != FAAS_OK)
+		return 1;
+	(void)faas_invocation_on_settled(invocation, nest_settled, nest);
+	(void)faas_invocation_wait(invocation, FAAS_NEVER);
+	faas_invocation_unref(invocation);
+	return 0;
+}
+
+static void what_falls_due_in_one_advance_does_so_in_order(void **state)
+{
+	struct bed *bed = *state;
+	struct nest nest = {.bed = bed};
+	faas_invocation *invocation = NULL;
+
+	bed_register(bed, "a", FAAS_FUNCTION(.handler = nest_handler, .user = &nest, .deadline_ms = 30));
+	bed_register(bed, "b", FAAS_FUNCTION(.handler = nest_handler, .user = &nest, .deadline_ms = 20));
+	bed_register(bed, "c", FAAS_FUNCTION(.handler = nest_handler, .user = &nest, .deadline_ms = 10));
+	assert_int_equal(FAAS_OK, faas_invoke_async(bed->runtime, "a", NULL, &invocation));
+	assert_int_equal(FAAS_OK, faas_invocation_on_settled(invocation, nest_settled, &nest));
+	bed_run(bed);
+	assert_string_equal("cba", nest.order);
+	assert_int_equal(3, bed_totals(bed).total.timed_out);
+	assert_int_equal((10 + 20 + 30) * MS, bed_totals(bed).total.run_time.sum_ns);
+	faas_invocation_unref(invocation);
+}
+
 static void one_clock_serves_several_runtimes(void **state)
 {
 	struct bed *bed = *state;
@@ -270,6 +319,7 @@ int main(void)
 		cmocka_unit_test(a_manual_clock_stands_until_it_is_moved),
 		cmocka_unit_test(a_manual_clock_moves_forward_and_up_to_2_62),
 		BED_TEST(a_handler_may_move_the_clock),
+		BED_TEST(what_falls_due_in_one_advance_does_so_in_order),
 		BED_TEST(one_clock_serves_several_runtimes),
 		cmocka_unit_test(a_runtime_keeps_its_clock),
 		cmocka_unit_test(a_host_may_bring_its_own_time),

@@ -33,8 +33,9 @@ static int ask_in_init(faas_context *context, void **ret_state)
 {
 	struct asker *asker = faas_context_user(context);
 
-	ask(context, &asker->init);
+	/* Also once it has made its state: that is the handler's to ask for. */
 	*ret_state = &asker->made;
+	ask(context, &asker->init);
 	return 0;
 }
 

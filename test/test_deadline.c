@@ -402,60 +402,6 @@ static void a_list_without_sense_is_refused(void **state)
 	assert_int_equal(FAAS_EINVAL, faas_runtime_overruns(stage->bed.runtime, &overrun, 1));
 }
 
-/* ---- A clock that only the handler moves ------------------------------------------------------------------------------ */
-
-static int64_t read_own_clock(void *user)
-{
-	return *(const int64_t *)user;
-}
-
-struct own_clock {
-	int64_t *now;
-	int64_t takes_ns;
-	int is_cancelled;
-};
-
-static int take_time(faas_context *context, const faas_event *event)
-{
-	struct own_clock *own = faas_context_user(context);
-
-	(void)event;
-	*own->now += own->takes_ns;
-	own->is_cancelled = faas_context_is_cancelled(context);
-	return 0;
-}
-
-/* Nobody sees the deadline pass; the handler's return shows that it has. It counts like any other. */
-static void a_late_return_that_nobody_saw_coming_has_timed_out(void **state)
-{
-	int64_t now = 1000;
-	struct own_clock own = {.now = &now, .takes_ns = 10 * MS - 1};
-	const faas_clock_config config = {.struct_size = sizeof(config), .monotonic_ns = read_own_clock, .user = &now};
-	struct bed bed;
-	struct faas_function_stats stats;
-	faas_invocation *invocation = NULL;
-
-	(void)state;
-	memory_init(&bed.memory);
-	assert_int_equal(FAAS_OK, faas_clock_new(&config, &bed.clock));
-	assert_int_equal(FAAS_OK, faas_open(FAAS_RUNTIME(.threads = FAAS_NONE, .clock = bed.clock,
-	                                                 .allocator = &bed.memory.config), &bed.runtime));
-	bed_register(&bed, "f", FAAS_FUNCTION(.handler = take_time, .user = &own, .deadline_ms = 10));
-	assert_int_equal(FAAS_OK, faas_invoke(bed.runtime, "f", NULL, 0, NULL));
-	assert_int_equal(0, own.is_cancelled);
-	own.takes_ns = 25 * MS;
-	assert_int_equal(FAAS_ETIMEDOUT, faas_invoke(bed.runtime, "f", NULL, 0, &invocation));
-	assert_int_equal(1, own.is_cancelled);
-	assert_int_equal(FAAS_STATUS_TIMED_OUT, faas_invocation_status(invocation));
-	assert_int_equal(10 * MS, timing_of(invocation).run_ns);
-	stats = bed_stats(&bed, "f");
-	assert_int_equal(20, stats.billed_ms);
-	assert_int_equal(10 * MS, stats.run_time.max_ns);
-	assert_int_equal(1, stats.retired_overrun);
-	faas_invocation_unref(invocation);
-	bed_close(&bed);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -475,7 +421,6 @@ int main(void)
 		STAGE_TEST(nested_overruns_are_all_listed),
 		STAGE_TEST(an_init_after_its_deadline_is_listed_as_such),
 		STAGE_TEST(a_list_without_sense_is_refused),
-		cmocka_unit_test(a_late_return_that_nobody_saw_coming_has_timed_out),
 	};
 
 	return cmocka_run_group_tests_name("deadline", tests, NULL, NULL);

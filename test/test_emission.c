@@ -74,6 +74,24 @@ static void the_callback_comes_once_with_the_last_outcome(void **state)
 	faas_emission_unref(emission);
 }
 
+static void a_dropped_event_settles_its_emission(void **state)
+{
+	struct bed *bed = *state;
+	struct told told = {.count = 0};
+	faas_emission *emission;
+
+	bed_register(bed, "f",
+	             FAAS_FUNCTION(.handler = nothing_handler, .queue_events = 1, .queue_full = FAAS_FULL_DROP_OLDEST));
+	bed_bind(bed, "t", "f");
+	emission = emit(bed, 1);
+	assert_int_equal(FAAS_OK, faas_emission_on_settled(emission, on_settled, &told));
+	assert_int_equal(1, bed_emit(bed, "t", ""));
+	assert_int_equal(1, told.count);
+	assert_int_equal(FAAS_EDROPPED, outcome(emission, 0));
+	assert_int_equal(FAAS_OK, faas_emission_wait(emission, 0));
+	faas_emission_unref(emission);
+}
+
 static void a_callback_set_late_comes_at_once(void **state)
 {
 	struct bed *bed = *state;
@@ -454,6 +472,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		BED_TEST(the_callback_comes_once_with_the_last_outcome),
+		BED_TEST(a_dropped_event_settles_its_emission),
 		BED_TEST(a_callback_set_late_comes_at_once),
 		BED_TEST(there_is_one_callback_per_emission),
 		BED_TEST(the_callback_needs_no_handle),

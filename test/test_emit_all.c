@@ -184,31 +184,28 @@ static void a_full_runtime_costs_functions_that_drop_nothing(void **state)
 	record_deinit(&record);
 }
 
-/* An event too large for a dropper's whole queue can never be taken by it. */
+/* A queue too small for any event refuses; so nobody drops anything for it. */
 static void what_can_never_fit_drops_nothing(void **state)
 {
-	static const char large[4096];
 	struct bed *bed = *state;
+	faas_emission *emission = NULL;
 
 	add(bed, "a", 2, FAAS_FULL_DROP_OLDEST);
-	bed_register(bed, "small",
-	             FAAS_FUNCTION(.handler = record_handler, .user = &record, .queue_bytes = 2048,
+	bed_register(bed, "tiny",
+	             FAAS_FUNCTION(.handler = record_handler, .user = &record, .queue_bytes = 1,
 	                           .queue_full = FAAS_FULL_DROP_OLDEST));
-	bed_bind(bed, "all", "small");
-	bed_bind(bed, "small", "small");
-	assert_int_equal(1, bed_emit(bed, "a", "a1"));
-	assert_int_equal(1, bed_emit(bed, "a", "a2"));
-	assert_int_equal(1, bed_emit(bed, "small", "s1"));
-	/* Shared by two, the event lies in a block of its own, so each counts for little; alone it is too large. */
-	assert_int_equal(FAAS_EFULL, faas_emit_event(bed->runtime,
-	                                             FAAS_EVENT(.type = "small", .data = large, .data_bytes = sizeof(large),
-	                                                        .flags = FAAS_EMIT_ALL),
-	                                             NULL));
+	bed_bind(bed, "all", "tiny");
+	assert_int_equal(1, bed_emit(bed, "a", "1"));
+	assert_int_equal(1, bed_emit(bed, "a", "2"));
+	assert_int_equal(FAAS_EFULL, emit_all(bed, "x", &emission));
+	assert_int_equal(FAAS_EREFUSED, code_at(emission, 0));
+	assert_int_equal(FAAS_EFULL, code_at(emission, 1));
 	assert_int_equal(0, bed_totals(bed).total.dropped);
-	assert_int_equal(3, bed_totals(bed).total.queued);
-	assert_int_equal(1, bed_stats(bed, "small").rejected_full);
+	assert_int_equal(2, bed_totals(bed).total.queued);
+	assert_int_equal(2, bed_totals(bed).queued_events);
+	faas_emission_unref(emission);
 	bed_run(bed);
-	assert_int_equal(3, record.count);
+	assert_string_equal("1 2", record_texts(&record));
 }
 
 /* One round: allocation number n of the emit fails. Whether there was such an allocation. */

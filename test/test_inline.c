@@ -166,6 +166,25 @@ static void an_inline_handler_may_unregister_itself(void **state)
 	faas_invocation_unref(invocation);
 }
 
+static void an_inline_function_that_is_gone_does_not_run(void **state)
+{
+	struct stage *stage = *state;
+	faas_function *function = NULL;
+	faas_invocation *invocation = (faas_invocation *)(void *)stage;
+
+	stage_register(stage, "f", FAAS_FUNCTION(.flags = FAAS_FUNCTION_INLINE));
+	assert_int_equal(FAAS_OK, faas_function_find(stage->bed.runtime, "f", &function));
+	assert_int_equal(FAAS_OK, faas_function_invoke(function, NULL, 0, NULL));
+	assert_int_equal(FAAS_OK, faas_unregister_function(stage->bed.runtime, "f"));
+	assert_int_equal(FAAS_ENOTFOUND, faas_function_invoke(function, NULL, 0, &invocation));
+	assert_null(invocation);
+	assert_int_equal(1, stage->life.runs);
+	bed_run(&stage->bed);
+	assert_int_equal(FAAS_ENOTFOUND, faas_function_invoke(function, NULL, 0, NULL));
+	assert_int_equal(2, stats_of(function).rejected_closed);
+	faas_function_unref(function);
+}
+
 /* ---- With threads ---------------------------------------------------------------------------------------------------- */
 
 struct threaded {
@@ -284,6 +303,7 @@ int main(void)
 		STAGE_TEST(an_inline_invoke_returns_when_its_handler_does),
 		STAGE_TEST(inline_invokes_nest),
 		STAGE_TEST(an_inline_handler_may_unregister_itself),
+		STAGE_TEST(an_inline_function_that_is_gone_does_not_run),
 		cmocka_unit_test(an_inline_invoke_needs_no_pool_thread),
 		cmocka_unit_test(an_inline_invoke_that_returns_late_has_timed_out),
 		cmocka_unit_test(an_inline_invoke_without_a_slot_is_queued),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The largest numbers of functions and bindings. These need up to 1.1 GiB of memory (several times that with a
- * sanitizer) and some seconds, so they run only where FAAS_TEST_LARGE is set.
+ * The largest numbers of functions and bindings, and the default bounds of a queue. These need up to 1.1 GiB of memory
+ * (several times that with a sanitizer) and some seconds, so they run only where FAAS_TEST_LARGE is set.
  */
 #include "support.h"
 
@@ -67,12 +67,42 @@ static void there_are_at_most_four_million_bindings(void **state)
 	assert_int_equal(FAAS_EBINDINGS, faas_bind(runtime, binding, &none));
 }
 
+/* How many events with so much data one function takes. */
+static int fill(faas_runtime *runtime, const char *name, uint64_t data_bytes)
+{
+	void *data = calloc(1, data_bytes + 1);
+	int count = 0, code;
+
+	assert_non_null(data);
+	assert_int_equal(FAAS_OK, faas_register_function(runtime, name, FAAS_FUNCTION(.handler = nothing_handler)));
+	while ((code = faas_invoke_async(runtime, name, FAAS_EVENT(.data = data, .data_bytes = data_bytes), NULL)) ==
+	       FAAS_OK)
+		count++;
+	assert_int_equal(FAAS_EFULL, code);
+	free(data);
+	return count;
+}
+
+static void a_queue_holds_a_million_events_and_256_mib_by_default(void **state)
+{
+	faas_runtime *runtime = *state;
+
+	if (!runtime)
+		skip();
+	assert_int_equal(1000000, fill(runtime, "events", 0));
+	/* A little of the 256 MiB goes to what stands around the data. */
+	assert_int_equal(255, fill(runtime, "bytes", 1 << 20));
+	assert_int_equal(1000255, totals_of(runtime).queued_events);
+	assert_in_range(totals_of(runtime).total.queued_bytes, 255 << 20, INT64_C(512) << 20);
+}
+
 int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(there_are_at_most_a_million_functions),
 		TEST(there_are_at_most_four_million_bindings),
+		TEST(a_queue_holds_a_million_events_and_256_mib_by_default),
 	};
 
 	return cmocka_run_group_tests_name("limits", tests, NULL, NULL);

@@ -230,7 +230,7 @@ static void deadlines_pass_in_the_order_of_their_times(void **state)
 
 		assert_int_equal(FAAS_OK, stage_invoke(stage, "o", JOB(.does = pile_up, .arg = &pile)));
 		assert_string_equal("", pile.settled);
-		bed_run(&stage->bed);
+		assert_int_equal(3, bed_run(&stage->bed)); /* one step for each callback */
 		assert_string_equal("abc", pile.settled);
 	}
 	assert_int_equal(4, bed_stats(&stage->bed, "c").timed_out);

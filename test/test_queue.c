@@ -242,7 +242,10 @@ static void a_full_queue_may_drop_its_oldest(void **state)
 	assert_int_equal(FAAS_STATUS_QUEUED, faas_invocation_status(second));
 	assert_int_equal(10, fill(bed, "f", 10, &code));
 	assert_int_equal(FAAS_EDROPPED, faas_invocation_outcome(second));
+	assert_int_equal(3, bed_totals(bed).queued_events);
 	bed_run(bed);
+	assert_int_equal(0, bed_totals(bed).queued_events);
+	assert_int_equal(0, bed_totals(bed).queued_bytes);
 	assert_string_equal("7 8 9", record_texts(&record));
 	assert_int_equal(11, bed_stats(bed, "f").dropped);
 	assert_int_equal(14, bed_stats(bed, "f").accepted);

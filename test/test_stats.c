@@ -232,6 +232,32 @@ static void percentiles_are_off_by_an_eighth_at_most(void **state)
 	assert_distribution(run_times, &stats.run_time);
 }
 
+static void assert_near(int64_t exact_ns, uint64_t said)
+{
+	assert_in_range(said, (uint64_t)(exact_ns - exact_ns / 8), (uint64_t)(exact_ns + exact_ns / 8));
+}
+
+/* Half of three are two of them, and nine tenths of four are four. */
+static void percentiles_of_a_few_are_rounded_up(void **state)
+{
+	struct stage *stage = *state;
+	struct faas_latency_stats times;
+
+	stage_register(stage, "f", FAAS_FUNCTION(.deadline_ms = FAAS_NEVER));
+	assert_int_equal(FAAS_OK, stage_invoke(stage, "f", JOB(.takes_ns = 1000 * MS)));
+	assert_int_equal(FAAS_OK, stage_invoke(stage, "f", JOB(.takes_ns = 1 * MS)));
+	assert_int_equal(FAAS_OK, stage_invoke(stage, "f", JOB(.takes_ns = 10 * MS)));
+	times = bed_stats(&stage->bed, "f").run_time;
+	assert_near(10 * MS, times.p50_ns);
+	assert_near(1000 * MS, times.p90_ns);
+	assert_int_equal(FAAS_OK, stage_invoke(stage, "f", JOB(.takes_ns = 100 * MS)));
+	times = bed_stats(&stage->bed, "f").run_time;
+	assert_near(10 * MS, times.p50_ns);
+	assert_near(1000 * MS, times.p90_ns);
+	assert_near(1000 * MS, times.p999_ns);
+	assert_int_equal(1000 * MS, times.max_ns);
+}
+
 static void before_the_first_run_there_is_no_distribution(void **state)
 {
 	static const struct faas_latency_stats none;
@@ -414,6 +440,7 @@ int main(void)
 		STAGE_TEST(run_times_are_billed_in_whole_milliseconds),
 		STAGE_TEST(time_in_init_is_counted_apart),
 		STAGE_TEST(percentiles_are_off_by_an_eighth_at_most),
+		STAGE_TEST(percentiles_of_a_few_are_rounded_up),
 		STAGE_TEST(before_the_first_run_there_is_no_distribution),
 		STAGE_TEST(stats_follow_the_callers_struct_size),
 		STAGE_TEST(stats_without_a_size_are_refused),

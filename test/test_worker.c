@@ -312,6 +312,39 @@ static void a_provisioned_start_that_fails_is_tried_again_after_a_pause(void **s
 	assert_int_equal(FAAS_NEVER, bed_next_due(&stage->bed));
 }
 
+static void provisioned_starts_that_fail_pause_in_any_case(void **state)
+{
+	struct stage *stage = *state;
+
+	stage->life.init_fails = 3;
+	stage_register(stage, "f", FAAS_FUNCTION(.provisioned = 1, .init_backoff_ms = FAAS_NONE));
+	for (int i = 1; i <= 3; i++) {
+		assert_int_equal(1, bed_run(&stage->bed));
+		assert_int_equal(i, stage->life.failures);
+		assert_int_equal(100 * MS, bed_next_due(&stage->bed));
+		stage_advance_ns(stage, 100 * MS - 1);
+		assert_int_equal(0, bed_run(&stage->bed));
+		stage_advance_ns(stage, 1);
+	}
+	assert_int_equal(1, bed_run(&stage->bed));
+	assert_int_equal(1, bed_stats(&stage->bed, "f").warm);
+}
+
+static void events_do_not_share_the_pause_of_provisioned_starts(void **state)
+{
+	struct stage *stage = *state;
+
+	stage->life.init_fails = 1;
+	stage_register(stage, "f", FAAS_FUNCTION(.provisioned = 1, .init_backoff_ms = FAAS_NONE));
+	assert_int_equal(1, bed_run(&stage->bed));
+	assert_int_equal(FAAS_OK, stage_invoke(stage, "f", NULL));
+	assert_int_equal(1, stage->life.inits);
+	/* And with that there is one. */
+	bed_advance_ms(&stage->bed, 100);
+	assert_int_equal(0, bed_run(&stage->bed));
+	assert_int_equal(1, stage->life.inits);
+}
+
 static void a_provisioned_start_has_its_deadline_too(void **state)
 {
 	struct stage *stage = *state;
@@ -416,6 +449,8 @@ int main(void)
 		STAGE_TEST(provisioned_workers_stay_and_surplus_ones_go),
 		STAGE_TEST(a_provisioned_worker_that_dies_is_replaced),
 		STAGE_TEST(a_provisioned_start_that_fails_is_tried_again_after_a_pause),
+		STAGE_TEST(provisioned_starts_that_fail_pause_in_any_case),
+		STAGE_TEST(events_do_not_share_the_pause_of_provisioned_starts),
 		STAGE_TEST(a_provisioned_start_has_its_deadline_too),
 		STAGE_TEST(unregistering_before_the_first_start_starts_nothing),
 		STAGE_TEST(provisioned_starts_leave_room_for_events),

@@ -55,6 +55,9 @@ size_t faas__parcel_bytes(const struct offer *offer, const struct parcel *parcel
 {
 	size_t header = sizeof(faas_invocation) + (parcel->has_result ? sizeof(struct result) : 0);
 
+	/* As faas__invocation_bytes will count it; the zero byte behind the data is no part of a shared event there. */
+	if (parcel->shared)
+		return faas__block_size(header) + offer->plan.bytes - 1;
 	return faas__block_size(header + offer->plan.bytes);
 }
 

@@ -249,6 +249,9 @@ void faas__worker_init_ended(faas_function *function, bool succeeded, int64_t no
 /* A start ahead of need failed: the next one waits, even where starts on demand do not. */
 void faas__worker_provision_failed(faas_function *function, int64_t now) holds_lock(function->mu);
 
+/* What was due by `now` is over: starts may go on. */
+void faas__worker_end_pauses(faas_function *function, int64_t now) holds_lock(function->mu);
+
 /* No memory for a worker: starts are paused for a moment. */
 void faas__worker_out_of_memory(faas_function *function, int64_t now) holds_lock(function->mu);
 

@@ -190,6 +190,7 @@ static bool wants_provisioned(const faas_function *function, int64_t now) holds_
 static void choose(faas_function *function, struct runner *runner, struct choice *choice) holds_lock(function->mu)
 {
 	if (exchange_seq_cst(&function->chores, 0) != 0) {
+		faas__worker_end_pauses(function, runner->now);
 		choice->worker = faas__worker_pop_expired(function, runner->now, &choice->why);
 		if (choice->worker) {
 			choice->step = STEP_RETIRE;

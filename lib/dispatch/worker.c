@@ -116,8 +116,7 @@ void faas__worker_arm_timer(faas_function *function)
 	}
 }
 
-/* What was due by `now` is over: starts may go on. */
-static void end_pauses(faas_function *function, int64_t now) holds_lock(function->mu)
+void faas__worker_end_pauses(faas_function *function, int64_t now)
 {
 	if (function->is_paused && function->init_retry_at <= now)
 		function->is_paused = false;
@@ -136,7 +135,7 @@ void faas__worker_timer_fired(struct timer *timer, int64_t now)
 	if (!function->is_finished) {
 		bool is_due = next_due(function) <= now;
 
-		end_pauses(function, now);
+		faas__worker_end_pauses(function, now);
 		if (is_due)
 			faas__function_chore(function);
 		else

@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #define FIRST_SHIFT 6u /* bucket 0 begins at 4 << 6 = 256 ns */
+#define END_NS ((uint64_t)8 << 37) /* where the last bucket would end */
 
 static uint32_t highest_bit(uint64_t x)
 {
@@ -52,7 +53,7 @@ static uint64_t percentile(const struct histogram *histogram, uint64_t total, ui
 
 		seen += histogram->counts[i];
 		if (seen >= rank && seen > 0)
-			return i == HISTOGRAM_BUCKETS - 1 || value > max ? max : value;
+			return (i == HISTOGRAM_BUCKETS - 1 && max >= END_NS) || value > max ? max : value;
 	}
 	return max;
 }

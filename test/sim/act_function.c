@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT */
+/* Functions and bindings come and go. */
+#include "sim.h"
+
+const char *function_name(int name)
+{
+	static const char *const names[NAMES] = {"f0", "f1", "f2", "f3", "f4"};
+
+	return names[name];
+}
+
+/* ---- Registering ---------------------------------------------------------------------------------------------------- */
+
+static int64_t pick_of(const struct draw *draw, unsigned field, const int64_t *values, int count)
+{
+	return values[draw_pick(draw, field, count)];
+}
+
+#define PICK(field, ...)                                                                                               \
+	pick_of(draw, field, (const int64_t[]){__VA_ARGS__}, (int)(sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t)))
+
+static faas_function_config draw_config(const struct draw *draw)
+{
+	faas_function_config config = *FAAS_FUNCTION(.handler = hook_handler);
+
+	config.deadline_ms = PICK(1, 0, 1, 2, 5, 10, 20, FAAS_NEVER);
+	config.init = draw_chance(draw, 2, 60) ? hook_init : NULL;
+	config.fini = draw_chance(draw, 3, 60) ? hook_fini : NULL;
+	config.init_deadline_ms = PICK(4, 0, 1, 3, 10, FAAS_NEVER);
+	config.init_backoff_ms = PICK(5, 0, FAAS_NONE, 1, 3, 10);
+	config.keep_warm_ms = PICK(6, 0, 1, 4, 15, 40, FAAS_NEVER);
+	config.queue_events = (int32_t)PICK(7, 0, 1, 2, 3, 5, 8, 8);
+	config.queue_bytes = PICK(8, 0, 0, 300, 700, 2000, FAAS_UNLIMITED);
+	config.queue_full = draw_chance(draw, 9, 40) ? FAAS_FULL_DROP_OLDEST : FAAS_FULL_REJECT;
+	config.max_concurrency = (int32_t)PICK(10, 0, 1, 1, 2, 3, FAAS_UNLIMITED);
+	config.provisioned = (int32_t)PICK(11, 0, 0, 0, 1, 2);
+	config.weight = (int32_t)PICK(12, 0, 1, 10, 1000);
+	config.flags = draw_chance(draw, 13, 25) ? FAAS_FUNCTION_INLINE : 0;
+	config.release = draw_chance(draw, 14, 80) ? hook_release : NULL;
+	if (config.max_concurrency > 0 && config.provisioned > config.max_concurrency)
+		config.provisioned = config.max_concurrency;
+	return config;
+}
+
+static int64_t ns_of(int64_t ms, int64_t preset)
+{
+	return ms == FAAS_NEVER ? NEVER : (ms != 0 ? ms : preset) * MS;
+}
+
+static void configure(struct model_function *function, const faas_function_config *config)
+{
+	function->has_init = config->init != NULL;
+	function->has_fini = config->fini != NULL;
+	function->has_release = config->release != NULL;
+	function->is_inline = config->flags != 0;
+	function->drops_oldest = config->queue_full == FAAS_FULL_DROP_OLDEST;
+	function->deadline = ns_of(config->deadline_ms, 3000);
+	function->init_deadline = ns_of(config->init_deadline_ms, 10000);
+	function->backoff = config->init_backoff_ms == FAAS_NONE ? 0 : ns_of(config->init_backoff_ms, 100);
+	function->keep_warm = ns_of(config->keep_warm_ms, 600000);
+	function->max_events = config->queue_events != 0 ? (uint64_t)config->queue_events : 1000000;
+	function->max_bytes = config->queue_bytes > 0 ? (uint64_t)config->queue_bytes : (uint64_t)256 << 20;
+	function->max_concurrency = config->max_concurrency > 0 ? config->max_concurrency : INT64_MAX;
+	function->provisioned = (uint32_t)config->provisioned;
+}
+
+static void trace_register(const struct model_function *function, const faas_function_config *config, int expected)
+{
+	trace("register f%d%s%s%s: deadline %lld, init deadline %lld, backoff %lld, keep warm %lld ms; queue %d events, %lld "
+	      "bytes%s; concurrency %d, provisioned %d%s -> %s",
+	      function->name, config->init ? " init" : "", config->fini ? " fini" : "", config->release ? " release" : "",
+	      (long long)config->deadline_ms, (long long)config->init_deadline_ms, (long long)config->init_backoff_ms,
+	      (long long)config->keep_warm_ms, config->queue_events, (long long)config->queue_bytes,
+	      config->queue_full ? ", drops oldest" : "", config->max_concurrency, config->provisioned,
+	      config->flags ? ", inline" : "", code_name(expected));
+}
+
+static void add(struct sim *sim, struct model_function *function)
+{
+	struct model_function **last = &sim->model.functions;
+
+	while (*last)
+		last = &(*last)->next;
+	*last = function;
+	function->generation = sim->model.function_count++;
+	function->is_open = true;
+	sim->model.names[function->name] = function;
+}
+
+void act_register(struct sim *sim, const struct draw *draw)
+{
+	struct model_function *function = model_alloc(&sim->model, sizeof(*function));
+	faas_function_config config = draw_config(draw);
+	int expected = FAAS_OK;
+
+	function->model = &sim->model;
+	function->name = draw_pick(draw, 0, NAMES);
+	function->script.seed = draw_mix(draw->seed, 99);
+	function->script.plain = draw->plain;
+	configure(function, &config);
+	config.user = function;
+	if (sim->model.phase != PHASE_OPEN)
+		expected = FAAS_ECLOSED;
+	else if (sim->model.names[function->name])
+		expected = FAAS_EEXIST;
+	if (expected == FAAS_EEXIST && sim->place->kind == PLACE_HOST && draw_chance(draw, 15, 60))
+		return;
+	trace_register(function, &config, expected);
+	if (expected == FAAS_OK)
+		add(sim, function);
+	expect("register", expected, faas_register_function(sim->runtime, function_name(function->name), &config));
+	if (expected == FAAS_OK && !has_failed())
+		expect("find", FAAS_OK, faas_function_find(sim->runtime, function_name(function->name), &function->real));
+}
+
+void act_unregister(struct sim *sim, const struct draw *draw)
+{
+	int name = draw_pick(draw, 0, NAMES);
+	struct model_function *function = sim->model.names[name];
+	int expected = function ? FAAS_OK : FAAS_ENOTFOUND;
+
+	trace("unregister f%d -> %s", name, code_name(expected));
+	if (function)
+		model_unregister(function, false);
+	expect("unregister", expected, faas_unregister_function(sim->runtime, function_name(name)));
+}
+
+/* ---- Bindings ------------------------------------------------------------------------------------------------------- */
+
+void act_bind(struct sim *sim, const struct draw *draw)
+{
+	int name = draw_pick(draw, 0, NAMES), expected = FAAS_OK;
+	struct model_binding *binding = NULL, made = {.function = sim->model.names[name]};
+	uint64_t id = 0;
+
+	made.pattern = draw_pick(draw, 1, binding_pattern_count);
+	made.filter = draw_chance(draw, 2, 35) ? draw_pick(draw, 3, binding_filter_count) : 0;
+	for (int i = 0; i < BINDINGS; i++)
+		if (sim->model.bindings[i].id == 0)
+			binding = &sim->model.bindings[i];
+	if (!binding)
+		return;
+	if (sim->model.phase != PHASE_OPEN)
+		expected = FAAS_ECLOSED;
+	else if (!made.function)
+		expected = FAAS_ENOTFOUND;
+	trace("bind %s to f%d%s%s -> %s", binding_patterns[made.pattern], name, made.filter ? " where " : "",
+	      made.filter ? binding_filters[made.filter] : "", code_name(expected));
+	expect("bind", expected,
+	       faas_bind(sim->runtime,
+	                 FAAS_BINDING(.pattern = binding_patterns[made.pattern], .function = function_name(name),
+	                              .filter = binding_filters[made.filter]),
+	                 &id));
+	if (expected != FAAS_OK)
+		return;
+	*binding = made;
+	binding->id = id;
+	if (id == 0)
+		complain("bind", "its id is 0");
+}
+
+static void compare_binding(struct sim *sim, const struct model_binding *binding)
+{
+	struct faas_binding_stats stats = {.struct_size = sizeof(stats)};
+
+	expect("binding stats", FAAS_OK, faas_binding_stats(sim->runtime, binding->id, &stats));
+	expect("binding's passed", (int64_t)binding->passed, (int64_t)stats.passed);
+	expect("binding's stopped", (int64_t)binding->stopped, (int64_t)stats.stopped);
+	expect("binding's errors", (int64_t)binding->errors, (int64_t)stats.errors);
+}
+
+void act_unbind(struct sim *sim, const struct draw *draw)
+{
+	struct model_binding *binding = NULL;
+	int at = draw_pick(draw, 0, BINDINGS);
+
+	for (int i = 0; i < BINDINGS && !binding; i++)
+		if (sim->model.bindings[(at + i) % BINDINGS].id != 0)
+			binding = &sim->model.bindings[(at + i) % BINDINGS];
+	if (!binding)
+		return;
+	trace("unbind %s from f%d", binding_patterns[binding->pattern], binding->function->name);
+	compare_binding(sim, binding);
+	expect("unbind", FAAS_OK, faas_unbind(sim->runtime, binding->id));
+	expect("unbind again", FAAS_ENOTFOUND, faas_unbind(sim->runtime, binding->id));
+	binding->id = 0;
+}

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT */
+/* Everything that can be asked of the library, asked of the model too. */
+#include "sim.h"
+
+#include <string.h>
+
+/* ---- Counts --------------------------------------------------------------------------------------------------------- */
+
+static const char *const counters[] = {
+	"offered",       "accepted",       "rejected",           "rejected_full",   "rejected_runtime_full",
+	"rejected_closed", "rejected_other", "queued",           "running",         "succeeded",
+	"failed",        "timed_out",      "expired",            "cancelled",       "dropped",
+	"overrunning",   "overruns",       "queued_bytes",       "starting",        "busy",
+	"warm",          "workers_peak",   "cold_starts",        "warm_starts",     "provisioned_starts",
+	"init_failures", "init_ns",        "retired_idle",       "retired_overrun", "retired_unregistered",
+	"retired_closed", "requests",      "billed_ms",
+};
+
+_Static_assert(sizeof(counters) / sizeof(counters[0]) * sizeof(uint64_t) ==
+                   offsetof(struct faas_function_stats, queue_time) - offsetof(struct faas_function_stats, offered),
+               "each counter has its name here");
+
+static void compare_latency(const char *who, const char *what, const struct faas_latency_stats *expected,
+                            const struct faas_latency_stats *found)
+{
+	if (expected->count != found->count || expected->sum_ns != found->sum_ns || expected->max_ns != found->max_ns)
+		complain(what, "%s: expected %llu, sum %llu, max %llu; found %llu, sum %llu, max %llu", who,
+		         (unsigned long long)expected->count, (unsigned long long)expected->sum_ns,
+		         (unsigned long long)expected->max_ns, (unsigned long long)found->count,
+		         (unsigned long long)found->sum_ns, (unsigned long long)found->max_ns);
+	if (found->p50_ns > found->p90_ns || found->p90_ns > found->p99_ns || found->p99_ns > found->p999_ns ||
+	    found->p999_ns > found->max_ns + found->max_ns / 7 + 256)
+		complain(what, "%s: percentiles out of order", who);
+}
+
+static void compare_stats(const char *who, const struct faas_function_stats *expected,
+                          const struct faas_function_stats *found)
+{
+	const uint64_t *left = &expected->offered, *right = &found->offered;
+
+	for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++)
+		if (left[i] != right[i])
+			complain(counters[i], "of %s: expected %llu, found %llu", who, (unsigned long long)left[i],
+			         (unsigned long long)right[i]);
+	compare_latency(who, "queue_time", &expected->queue_time, &found->queue_time);
+	compare_latency(who, "run_time", &expected->run_time, &found->run_time);
+}
+
+void compare_functions(struct sim *sim)
+{
+	for (const struct model_function *function = sim->model.functions; function; function = function->next) {
+		struct faas_function_stats expected, found = {.struct_size = sizeof(found)};
+
+		/* What is over stays as it is, and is looked at now and then. */
+		if (!function->real || (model_is_over(function) && (sim->op + function->generation) % 16 != 0))
+			continue;
+		model_function_stats(function, &expected);
+		expect("function stats", FAAS_OK, faas_function_stats(function->real, &found));
+		compare_stats(function_name(function->name), &expected, &found);
+		if (has_failed())
+			return;
+	}
+}
+
+static void compare_totals(struct sim *sim)
+{
+	struct faas_runtime_stats found = {.struct_size = sizeof(found)};
+	struct faas_function_stats expected;
+	uint64_t registered = 0, bindings = 0;
+
+	for (int i = 0; i < NAMES; i++)
+		registered += sim->model.names[i] != NULL;
+	for (int i = 0; i < BINDINGS; i++)
+		bindings += sim->model.bindings[i].id != 0;
+	model_total_stats(&sim->model, &expected);
+	expect("runtime stats", FAAS_OK, faas_runtime_stats(sim->runtime, &found));
+	compare_stats("all", &expected, &found.total);
+	expect("functions", (int64_t)registered, (int64_t)found.functions);
+	expect("bindings", (int64_t)bindings, (int64_t)found.bindings);
+	expect("emitted", (int64_t)sim->model.emitted, (int64_t)found.emitted);
+	expect("unmatched", (int64_t)sim->model.unmatched, (int64_t)found.unmatched);
+	expect("queued_events", (int64_t)sim->model.queued_events, (int64_t)found.queued_events);
+	expect("runtime's queued_bytes", (int64_t)sim->model.queued_bytes, (int64_t)found.queued_bytes);
+	expect("threads", 0, (int64_t)(found.threads + found.threads_started + found.threads_peak + found.threads_idle));
+}
+
+static void compare_overruns(struct sim *sim)
+{
+	struct faas_overrun_stats list[DEPTH] = {{.struct_size = sizeof(list[0])}};
+	int count = 0, found;
+
+	for (int i = 0; i < DEPTH; i++)
+		list[i].struct_size = sizeof(list[i]);
+	found = faas_runtime_overruns(sim->runtime, list, DEPTH);
+	for (int i = 0; i < sim->model.depth; i++) {
+		const struct model_attempt *attempt = &sim->model.stack[i];
+
+		if (!attempt->is_given_up)
+			continue;
+		if (count < found && (list[count].is_init != attempt->is_init ||
+		                      list[count].running_ns != sim->model.now - attempt->started ||
+		                      strcmp(list[count].function, function_name(attempt->function->name)) != 0))
+			complain("overrun", "%s for %lld ns, not %s for %lld", list[count].function,
+			         (long long)list[count].running_ns, function_name(attempt->function->name),
+			         (long long)(sim->model.now - attempt->started));
+		count++;
+	}
+	expect("overruns in the list", count, found);
+}
+
+/* ---- Time ------------------------------------------------------------------------------------------------------------ */
+
+static void compare_next_due(struct sim *sim)
+{
+	int64_t expected = model_next_due(&sim->model), found = 0;
+
+	expect("next due", FAAS_OK, faas_next_due(sim->runtime, &found));
+	if (found == expected)
+		return;
+	if (found == 0 && sim->place->kind == PLACE_HOST) {
+		/* "May be runnable": something stands in line that will find nothing to do. After that the answer is exact. */
+		take_steps(sim, 10000);
+		expected = model_next_due(&sim->model);
+		expect("next due", FAAS_OK, faas_next_due(sim->runtime, &found));
+	} else if (sim->place->kind != PLACE_HOST && (found == 0 || (found > 0 && found < expected) || expected < 0)) {
+		return;
+	}
+	expect("next due", expected, found);
+}
+
+/* ---- Invocations ---------------------------------------------------------------------------------------------------- */
+
+static void compare_answer(const struct handle *handle)
+{
+	const struct model_invocation *invocation = handle->model;
+	const char *content_type = NULL, *text = script_text(invocation->answer);
+	const void *data = NULL;
+	uint64_t bytes = 0;
+	int expected = invocation->code;
+
+	if (expected == FAAS_OK && invocation->answer == 0)
+		expected = FAAS_ENOTFOUND;
+	expect("answer", expected, faas_invocation_answer(handle->real, &data, &bytes, &content_type));
+	if (expected != FAAS_OK || has_failed())
+		return;
+	if (bytes != strlen(text) || memcmp(data, text, bytes + 1) != 0)
+		complain("answer", "%llu bytes instead of \"%s\"", (unsigned long long)bytes, text);
+	expect("answer's content type", invocation->answer % 2, content_type != NULL);
+}
+
+static void compare_message(const struct handle *handle)
+{
+	const struct model_invocation *invocation = handle->model;
+	const char *expected = "", *found = faas_invocation_message(handle->real);
+
+	if (invocation->code != FAAS_EPENDING && invocation->code != FAAS_OK)
+		expected = invocation->message ? script_text(invocation->message) : faas_strerror(invocation->code);
+	if (strcmp(expected, found) != 0)
+		complain("message", "\"%s\" instead of \"%s\"", found, expected);
+}
+
+static void compare_timing(const struct handle *handle)
+{
+	const struct model_invocation *invocation = handle->model;
+	struct faas_timing_stats timing = {.struct_size = sizeof(timing)};
+	bool is_settled = invocation->status >= FAAS_STATUS_SUCCEEDED;
+
+	expect("timing", is_settled ? FAAS_OK : FAAS_EPENDING, faas_invocation_timing(handle->real, &timing));
+	if (!is_settled)
+		return;
+	expect("timing's is_cold", invocation->is_cold, timing.is_cold);
+	expect("timing's attempts", invocation->attempts, timing.attempts);
+	expect("timing's queued_ns", invocation->queued_ns, timing.queued_ns);
+	expect("timing's init_ns", invocation->init_ns, timing.init_ns);
+	expect("timing's run_ns", invocation->run_ns, timing.run_ns);
+}
+
+void compare_handle(struct handle *handle)
+{
+	const struct model_invocation *invocation = handle->model;
+
+	expect("status", invocation->status, faas_invocation_status(handle->real));
+	if (handle->was_compared)
+		return;
+	expect("outcome", invocation->code, faas_invocation_outcome(handle->real));
+	expect("handler's result", invocation->handler_result, faas_invocation_handler_result(handle->real));
+	compare_answer(handle);
+	compare_message(handle);
+	compare_timing(handle);
+	expect("event", invocation->event->number, number_of(faas_invocation_event(handle->real)));
+	if (strcmp(faas_invocation_function(handle->real), function_name(invocation->function->name)) != 0)
+		complain("function's name", "%s", faas_invocation_function(handle->real));
+	handle->was_compared = invocation->status >= FAAS_STATUS_SUCCEEDED;
+}
+
+/* ---- All ------------------------------------------------------------------------------------------------------------ */
+
+void compare_context(struct sim *sim, const faas_context *context, const struct model_attempt *attempt)
+{
+	int64_t now = sim->model.now, left = FAAS_NEVER;
+
+	if (attempt->deadline != NEVER)
+		left = now < attempt->deadline ? (attempt->deadline - now) / MS : 0;
+	expect("remaining_ms", left, faas_context_remaining_ms(context));
+	expect("is_cancelled", attempt->is_given_up, faas_context_is_cancelled(context));
+	expect("is_cold", attempt->is_cold, faas_context_is_cold(context));
+	expect("attempt's number", 1, faas_context_attempt(context));
+	if (strcmp(faas_context_function(context), function_name(attempt->function->name)) != 0)
+		complain("context's function", "%s", faas_context_function(context));
+	if (!attempt->is_init) {
+		const int *state = faas_context_state(context);
+
+		expect("worker", attempt->worker->number, state ? *state : 0);
+	}
+	compare_functions(sim);
+	compare_overruns(sim);
+	compare_next_due(sim);
+}
+
+void compare_all(struct sim *sim, bool with_totals)
+{
+	catch_up(sim);
+	compare_functions(sim);
+	for (int i = 0; i < HANDLES && !has_failed(); i++)
+		if (sim->handles[i].real)
+			compare_handle(&sim->handles[i]);
+	if (with_totals && !has_failed())
+		compare_totals(sim);
+	if (!has_failed())
+		compare_next_due(sim);
+}

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT */
+/* Workers between attempts: kept warm, retired, made ahead of need; and what may happen next. */
+#include "model.h"
+
+#include <stddef.h>
+
+#include "report.h"
+
+uint64_t model_present(const struct model_function *function)
+{
+	return function->warm_count + function->busy + function->starting;
+}
+
+void model_raise_peak(struct model_function *function)
+{
+	if (model_present(function) > function->stats.workers_peak)
+		function->stats.workers_peak = model_present(function);
+}
+
+void model_put_warm(struct model_function *function, struct model_worker *worker)
+{
+	worker->idle_since = function->model->now;
+	worker->below = function->warm;
+	function->warm = worker;
+	function->warm_count++;
+}
+
+struct model_worker *model_pop_warm(struct model_function *function)
+{
+	struct model_worker *worker = function->warm;
+
+	function->warm = worker->below;
+	function->warm_count--;
+	return worker;
+}
+
+/* The one that was used longest ago. */
+static struct model_worker *bottom(const struct model_function *function)
+{
+	struct model_worker *worker = function->warm;
+
+	while (worker && worker->below)
+		worker = worker->below;
+	return worker;
+}
+
+static int64_t later(int64_t at, int64_t duration)
+{
+	return duration == NEVER ? NEVER : at + duration;
+}
+
+/* When the oldest warm worker is to go; NEVER. */
+static int64_t idle_end(const struct model_function *function)
+{
+	if (function->warm_count == 0 || model_present(function) <= function->provisioned)
+		return NEVER;
+	return later(bottom(function)->idle_since, function->keep_warm);
+}
+
+static bool may_retire(const struct model_function *function)
+{
+	if (!function->is_open)
+		return function->warm_count > 0;
+	return idle_end(function) <= function->model->now;
+}
+
+static bool may_start(const struct model_function *function)
+{
+	return !function->is_paused || function->model->now >= function->paused_until;
+}
+
+bool model_may_begin(const struct model_function *function)
+{
+	return function->active < function->max_concurrency && (function->warm_count > 0 || may_start(function));
+}
+
+bool model_wants_provisioned(const struct model_function *function)
+{
+	return function->is_open && function->model->phase == PHASE_OPEN && function->active < function->max_concurrency &&
+	       may_start(function) && function->model->now >= function->provision_after &&
+	       model_present(function) < function->provisioned;
+}
+
+/* Takes the worker with this state out of a stack; NULL: it is not in it. */
+static struct model_worker *take_out(struct model_worker **stack, int state)
+{
+	for (struct model_worker **at = stack; *at; at = &(*at)->below) {
+		struct model_worker *worker = *at;
+
+		if (worker->number == state) {
+			*at = worker->below;
+			return worker;
+		}
+	}
+	return NULL;
+}
+
+static void count_retired(struct model_function *function)
+{
+	if (function->is_closing)
+		function->stats.retired_closed++;
+	else if (!function->is_open)
+		function->stats.retired_unregistered++;
+	else
+		function->stats.retired_idle++;
+}
+
+void model_retired(struct model_function *function, int state, bool *ret_was_step)
+{
+	struct model_worker *worker = take_out(&function->finis_due, state), **oldest = &function->warm;
+
+	*ret_was_step = worker == NULL;
+	if (worker)
+		return;
+	if (!may_retire(function)) {
+		complain("retired", "a worker of f%d that should stay", function->name);
+		return;
+	}
+	if (function->is_open || !function->has_init) {
+		/* Of those that age, the oldest. */
+		while ((*oldest)->below)
+			oldest = &(*oldest)->below;
+		worker = (*oldest)->number == state ? take_out(oldest, state) : NULL;
+	} else {
+		worker = take_out(&function->warm, state);
+	}
+	if (!worker) {
+		complain("retired", "another worker of f%d than the one that is due", function->name);
+		return;
+	}
+	function->warm_count--;
+	count_retired(function);
+}
+
+/* ---- What may happen ----------------------------------------------------------------------------------------------- */
+
+bool model_is_runnable(const struct model *model)
+{
+	if (model->due_later > 0)
+		return true;
+	for (const struct model_function *function = model->functions; function; function = function->next)
+		if (may_retire(function) || model_wants_provisioned(function) ||
+		    (function->queue && model_may_begin(function)))
+			return true;
+	return false;
+}
+
+static int64_t sooner(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* When a function wants something that only time brings. */
+static int64_t function_due(const struct model_function *function)
+{
+	int64_t due = NEVER, now = function->model->now;
+
+	if (!function->is_open)
+		return NEVER;
+	due = idle_end(function);
+	if (function->is_paused && function->paused_until > now)
+		due = sooner(due, function->paused_until);
+	if (model_present(function) < function->provisioned && function->provision_after > now) {
+		int64_t start = function->provision_after;
+
+		if (function->is_paused && function->paused_until > start)
+			start = function->paused_until;
+		due = sooner(due, start);
+	}
+	return due;
+}
+
+int64_t model_next_due(const struct model *model)
+{
+	int64_t due = NEVER;
+
+	if (model_is_runnable(model))
+		return 0;
+	for (const struct model_function *function = model->functions; function; function = function->next)
+		due = sooner(due, function_due(function));
+	for (int i = 0; i < model->depth; i++)
+		if (!model->stack[i].is_given_up)
+			due = sooner(due, model->stack[i].deadline);
+	if (due == NEVER)
+		return FAAS_NEVER;
+	return due > model->now ? due - model->now : 0;
+}
+
+bool model_is_over(const struct model_function *function)
+{
+	return !function->is_open && !function->queue && function->active == 0 && function->warm_count == 0 &&
+	       !function->finis_due;
+}

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT */
+/* What user code does: decided by the event (or function) it is called for, so that a run can be repeated and cut. */
+#include "sim.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const char *script_text(int number)
+{
+	static char text[32];
+
+	(void)snprintf(text, sizeof(text), "text %d", number);
+	return text;
+}
+
+/* ---- Time ----------------------------------------------------------------------------------------------------------- */
+
+/* Up to about this long, or past it, or exactly. */
+static void take_time(struct sim *sim, const struct draw *draw, unsigned field, int64_t limit)
+{
+	int64_t most = limit < 50 * MS ? limit : 5 * MS;
+
+	switch (draw_pick(draw, field, 10)) {
+	case 5:
+		advance(sim, draw_pick(draw, field, 100));
+		break;
+	case 6:
+		advance(sim, draw_pick(draw, field, (int)(most / 1000)) * 1000);
+		break;
+	case 7:
+		advance(sim, most - 1 + draw_pick(draw, field, 3));
+		break;
+	case 8:
+		advance(sim, most + draw_pick(draw, field, (int)most));
+		break;
+	default:
+		break;
+	}
+}
+
+/* ---- Handlers ------------------------------------------------------------------------------------------------------- */
+
+/* Passes the event on to itself, until it has gone too far. */
+static void pass_on(struct sim *sim, const struct model_event *event, struct model_function *function)
+{
+	struct draw draw = {.seed = draw_mix(event->script, 11), .plain = event->plain};
+	struct model_event *next = new_event(sim, &draw, false);
+
+	next->relay = event->relay;
+	next->payload = 8;
+	if (function->is_open || function->real)
+		send(sim, function, next, event->relay == 2, &draw);
+}
+
+static int reply(struct sim *sim, struct model_attempt *attempt, faas_context *context, int number)
+{
+	const char *text = script_text(number);
+
+	(void)sim;
+	expect("reply", FAAS_OK, faas_context_reply(context, text, strlen(text), number % 2 ? "text/plain" : NULL));
+	attempt->answer = number;
+	return 0;
+}
+
+static int fail(struct model_attempt *attempt, faas_context *context, int number)
+{
+	attempt->message = number;
+	return faas_context_fail(context, script_text(number));
+}
+
+static void check_arena(faas_context *context, const struct draw *draw)
+{
+	int bytes = draw_pick(draw, 23, 3000);
+	void *memory;
+
+	if (draw_pick(draw, 22, 8) != 7)
+		return;
+	memory = faas_context_alloc(context, (uint64_t)bytes);
+	if (!memory || (uintptr_t)memory % 16 != 0)
+		complain("arena", "%d bytes at %p", bytes, memory);
+	else
+		memset(memory, 1, (size_t)bytes);
+}
+
+int script_handler(struct sim *sim, struct model_attempt *attempt, const struct model_event *event)
+{
+	struct draw draw = {.seed = draw_mix(event->script, (uint64_t)attempt->function->name), .plain = event->plain};
+	faas_context *context = sim->place->context;
+	int actions = draw_pick(&draw, 16, 8) - 5, result = 0;
+
+	check_arena(context, &draw);
+	if (draw_pick(&draw, 17, 2) == 1)
+		take_time(sim, &draw, 18, attempt->function->deadline);
+	if (event->relay && sim->events < EVENTS_MAX)
+		pass_on(sim, event, attempt->function);
+	for (int i = 0; i < actions && !has_failed() && sim->events < EVENTS_MAX; i++) {
+		struct draw action = draw_child(&draw, (uint64_t)i);
+
+		ops_do_inside(sim, &action);
+	}
+	if (draw_pick(&draw, 17, 2) == 0)
+		take_time(sim, &draw, 18, attempt->function->deadline);
+	if (has_failed())
+		return 0;
+	compare_context(sim, context, attempt);
+	switch (draw_pick(&draw, 19, 10)) {
+	case 5:
+		result = reply(sim, attempt, context, event->number);
+		break;
+	case 6:
+		result = reply(sim, attempt, context, event->number);
+		result = reply(sim, attempt, context, event->number + 1);
+		break;
+	case 7:
+		result = 1 + draw_pick(&draw, 20, 100);
+		break;
+	case 8:
+		result = fail(attempt, context, event->number);
+		break;
+	case 9:
+		/* What it said and does not mean. */
+		(void)fail(attempt, context, event->number);
+		result = draw_pick(&draw, 20, 2) - 1;
+		if (result == 0)
+			(void)reply(sim, attempt, context, event->number);
+		break;
+	default:
+		break;
+	}
+	return result;
+}
+
+int script_init(struct sim *sim, struct model_attempt *attempt)
+{
+	struct model_function *function = attempt->function;
+	struct draw draw = {.seed = draw_mix(function->script.seed, (uint64_t)++function->inits),
+	                    .plain = function->script.plain};
+	int result = 0;
+
+	expect("reply in init", FAAS_ESTATE, faas_context_reply(sim->place->context, "x", 1, NULL));
+	take_time(sim, &draw, 26, function->init_deadline);
+	if (draw_pick(&draw, 27, 12) == 11 && sim->events < EVENTS_MAX) {
+		struct draw action = draw_child(&draw, 0);
+
+		ops_do_inside(sim, &action);
+	}
+	if (draw_pick(&draw, 25, 6) == 4)
+		result = 1 + draw_pick(&draw, 20, 9);
+	else if (draw_pick(&draw, 25, 6) == 5)
+		result = fail(attempt, sim->place->context, function->inits);
+	return result;
+}
+
+/* ---- Callbacks ------------------------------------------------------------------------------------------------------ */
+
+void script_callback(struct sim *sim, uint64_t seed, uint32_t plain)
+{
+	struct draw draw = {.seed = draw_mix(seed, 21), .plain = plain};
+
+	if (sim->is_quiet || sim->events >= EVENTS_MAX || draw_pick(&draw, 28, 5) != 4)
+		return;
+	ops_do_inside(sim, &draw);
+}

@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: MIT */
+/* Turns, timers and slots of lib/executor on one thread: whose turn it is, what fires when, what may be claimed. */
+#include "unit.h"
+
+#include "executor/executor.h"
+
+static struct executor executor;
+
+/* An executor in manual mode: nothing runs by itself. */
+static void open_executor(uint64_t draw_seed)
+{
+	const struct executor_config config = {
+		.allocator = &unit_allocator, .thread_name = "unit", .draw_seed = draw_seed, .thread_idle_ns = TIME_NEVER};
+
+	assert_int_equal(FAAS_OK, faas__executor_init(&executor, &config));
+}
+
+static void close_executor(void)
+{
+	faas__executor_deinit(&executor);
+	unit_check_empty();
+}
+
+/* ---- Turns ------------------------------------------------------------------------------------------------------- */
+
+static const struct turn_ops no_ops = {NULL};
+
+static void turns_are_taken_first_come_first_served(void **state)
+{
+	struct turn turns[20];
+
+	(void)state;
+	open_executor(0);
+	for (size_t i = 0; i < COUNT_OF(turns); i++)
+		faas__turn_init(&turns[i], &no_ops, 100);
+	for (size_t i = 0; i < COUNT_OF(turns); i++)
+		faas__turn_kick(&executor, &turns[(i * 7) % COUNT_OF(turns)]);
+	for (size_t i = 0; i < COUNT_OF(turns); i++)
+		assert_ptr_equal(&turns[(i * 7) % COUNT_OF(turns)], faas__turn_next(&executor));
+	assert_null(faas__turn_next(&executor));
+	close_executor();
+}
+
+static void a_turn_stands_in_the_run_queue_once(void **state)
+{
+	struct turn turn;
+
+	(void)state;
+	open_executor(0);
+	faas__turn_init(&turn, &no_ops, 100);
+	faas__turn_unblock(&executor, &turn);
+	assert_null(faas__turn_next(&executor));
+	faas__turn_kick(&executor, &turn);
+	faas__turn_kick(&executor, &turn);
+	faas__turn_unblock(&executor, &turn);
+	assert_ptr_equal(&turn, faas__turn_next(&executor));
+	assert_null(faas__turn_next(&executor));
+	/* Taken, it is still ready: who kicks it now trusts its taker to look. */
+	faas__turn_kick(&executor, &turn);
+	assert_null(faas__turn_next(&executor));
+	faas__turn_again(&executor, &turn, true);
+	assert_ptr_equal(&turn, faas__turn_next(&executor));
+	faas__turn_block(&turn);
+	faas__turn_kick(&executor, &turn);
+	assert_null(faas__turn_next(&executor));
+	faas__turn_unblock(&executor, &turn);
+	assert_ptr_equal(&turn, faas__turn_next(&executor));
+	faas__turn_idle(&turn);
+	faas__turn_kick(&executor, &turn);
+	assert_ptr_equal(&turn, faas__turn_next(&executor));
+	close_executor();
+}
+
+/* All always have work. Thread time goes by weight, whatever a single turn costs. */
+static void thread_time_goes_by_weight(void **state)
+{
+	static const uint32_t weights[] = {100, 100, 50, 200, 1000, 1};
+	struct random random = unit_random("weights");
+	struct turn turns[COUNT_OF(weights)];
+	int64_t used[COUNT_OF(weights)] = {0}, total = 0, weight = 0;
+
+	(void)state;
+	open_executor(0);
+	for (size_t i = 0; i < COUNT_OF(weights); i++) {
+		faas__turn_init(&turns[i], &no_ops, weights[i]);
+		faas__turn_kick(&executor, &turns[i]);
+		weight += weights[i];
+	}
+	for (int step = 0; step < 200000; step++) {
+		struct turn *turn = faas__turn_next(&executor);
+		size_t i = (size_t)(turn - turns);
+		int64_t cost = 100 + (int64_t)unit_below(&random, i == 0 ? 20000 : 2000);
+
+		used[i] += cost;
+		total += cost;
+		faas__turn_charge(turn, cost);
+		faas__turn_again(&executor, turn, true);
+	}
+	for (size_t i = 0; i < COUNT_OF(weights); i++) {
+		int64_t due = total * weights[i] / weight;
+
+		if (used[i] < due - due / 10 - 50000 || used[i] > due + due / 10 + 50000)
+			fail_msg("weight %u: %lld ns of %lld, not %lld", (unsigned)weights[i], (long long)used[i], (long long)total,
+			         (long long)due);
+	}
+	while (faas__turn_next(&executor))
+		continue;
+	close_executor();
+}
+
+/* One that rested earns no credit by it, and one that used much is not made to wait for that by a newcomer for ever. */
+static void rest_earns_no_credit(void **state)
+{
+	struct turn busy, rested;
+	int turns_of_rested = 0;
+
+	(void)state;
+	open_executor(0);
+	faas__turn_init(&busy, &no_ops, 100);
+	faas__turn_init(&rested, &no_ops, 100);
+	faas__turn_kick(&executor, &busy);
+	for (int i = 0; i < 1000; i++) {
+		assert_ptr_equal(&busy, faas__turn_next(&executor));
+		faas__turn_charge(&busy, 1000000);
+		faas__turn_again(&executor, &busy, true);
+	}
+	faas__turn_kick(&executor, &rested);
+	for (int i = 0; i < 100; i++) {
+		struct turn *turn = faas__turn_next(&executor);
+
+		turns_of_rested += turn == &rested;
+		faas__turn_charge(turn, 1000000);
+		faas__turn_again(&executor, turn, true);
+	}
+	assert_in_range(turns_of_rested, 49, 51);
+	while (faas__turn_next(&executor))
+		continue;
+	close_executor();
+}
+
+static void equal_turns_may_be_drawn(void **state)
+{
+	struct turn turns[8];
+	int seen[COUNT_OF(turns)] = {0};
+
+	(void)state;
+	for (uint64_t seed = 1; seed < 400; seed++) {
+		struct turn *first;
+
+		open_executor(seed);
+		for (size_t i = 0; i < COUNT_OF(turns); i++) {
+			faas__turn_init(&turns[i], &no_ops, 100);
+			faas__turn_kick(&executor, &turns[i]);
+		}
+		first = faas__turn_next(&executor);
+		seen[first - turns]++;
+		while (faas__turn_next(&executor))
+			continue;
+		close_executor();
+	}
+	for (size_t i = 0; i < COUNT_OF(turns); i++)
+		assert_in_range(seen[i], 10, 120);
+}
+
+/* ---- Timers ------------------------------------------------------------------------------------------------------ */
+
+#define TIMERS 60
+
+static struct test_timer {
+	struct timer timer;
+	int64_t due; /* TIME_NEVER: not set */
+	int fired;
+} timers[TIMERS];
+
+static int64_t fired_until;
+static int64_t last_due;
+
+static void fire(struct timer *timer, int64_t now)
+{
+	struct test_timer *fired = (struct test_timer *)timer;
+
+	assert_int_equal(fired_until, now);
+	assert_true(fired->due <= now);
+	/* In the order of their times. */
+	assert_true(fired->due >= last_due);
+	last_due = fired->due;
+	fired->due = TIME_NEVER;
+	fired->fired++;
+}
+
+static int64_t earliest(void)
+{
+	int64_t due = TIME_NEVER;
+
+	for (size_t i = 0; i < TIMERS; i++)
+		if (timers[i].due < due)
+			due = timers[i].due;
+	return due;
+}
+
+static void random_timers_fire_at_their_times(void **state)
+{
+	struct random random = unit_random("timers");
+	int64_t now = 0;
+
+	(void)state;
+	open_executor(0);
+	memset(timers, 0, sizeof(timers));
+	for (size_t i = 0; i < TIMERS; i++) {
+		timers[i].timer.fire = fire;
+		timers[i].due = TIME_NEVER;
+	}
+	for (int step = 0; step < 50000; step++) {
+		struct test_timer *timer = &timers[unit_below(&random, TIMERS)];
+		bool was_set = timer->due != TIME_NEVER;
+
+		switch (unit_below(&random, 4)) {
+		case 0:
+			assert_int_equal(was_set, faas__timer_cancel(&executor, &timer->timer));
+			timer->due = TIME_NEVER;
+			break;
+		case 1:
+			now += (int64_t)unit_below(&random, 20);
+			fired_until = now;
+			last_due = INT64_MIN;
+			faas__timers_fire(&executor, now);
+			for (size_t i = 0; i < TIMERS; i++)
+				assert_true(timers[i].due > now);
+			break;
+		default:
+			timer->due = now + 1 + (int64_t)unit_below(&random, 100);
+			assert_int_equal(!was_set, faas__timer_set(&executor, &timer->timer, timer->due));
+			break;
+		}
+		assert_int_equal(earliest(), faas__timers_next(&executor));
+		assert_int_equal(earliest(), faas__executor_next_due(&executor));
+	}
+	close_executor();
+}
+
+/* Sets itself again from its own firing, three times. */
+static void fire_and_set_again(struct timer *timer, int64_t now)
+{
+	struct test_timer *fired = (struct test_timer *)timer;
+
+	if (++fired->fired < 3)
+		assert_true(faas__timer_set(&executor, timer, now + 10));
+}
+
+static void a_timer_may_be_set_while_it_fires(void **state)
+{
+	struct test_timer timer = {.timer = {.fire = fire_and_set_again}};
+
+	(void)state;
+	open_executor(0);
+	assert_true(faas__timer_set(&executor, &timer.timer, 10));
+	assert_false(faas__timer_set(&executor, &timer.timer, 5));
+	faas__timers_fire(&executor, 4);
+	assert_int_equal(0, timer.fired);
+	for (int64_t now = 5; now <= 25; now++)
+		faas__timers_fire(&executor, now);
+	assert_int_equal(3, timer.fired);
+	assert_false(faas__timer_cancel(&executor, &timer.timer));
+	assert_int_equal(TIME_NEVER, faas__timers_next(&executor));
+	close_executor();
+}
+
+/* ---- Slots ------------------------------------------------------------------------------------------------------- */
+
+static void only_what_runs_can_be_claimed_and_only_once(void **state)
+{
+	int attempt;
+	void *claimed = NULL;
+	struct slot slot;
+
+	(void)state;
+	memset(&slot, 0, sizeof(slot));
+	assert_false(faas__slot_is_running(&slot));
+	assert_false(faas__slot_claim(&slot, &claimed));
+	for (int round = 0; round < 5; round++) {
+		faas__slot_begin(&slot, &attempt, TIME_NEVER);
+		assert_true(faas__slot_is_running(&slot));
+		assert_true(faas__slot_claim(&slot, &claimed));
+		assert_ptr_equal(&attempt, claimed);
+		assert_false(faas__slot_claim(&slot, &claimed));
+		assert_false(faas__slot_claim_due(&slot, INT64_MAX, &claimed));
+		faas__slot_let_go(&slot);
+		assert_true(faas__slot_is_running(&slot));
+		assert_true(faas__slot_claim(&slot, &claimed));
+		faas__slot_let_go(&slot);
+		faas__slot_end(&slot);
+		assert_false(faas__slot_is_running(&slot));
+		assert_false(faas__slot_claim(&slot, &claimed));
+	}
+}
+
+static void what_is_due_can_be_claimed_at_its_time(void **state)
+{
+	int attempt;
+	void *claimed = NULL;
+	struct slot slot;
+
+	(void)state;
+	memset(&slot, 0, sizeof(slot));
+	faas__slot_begin(&slot, &attempt, 100);
+	assert_false(faas__slot_claim_due(&slot, 99, &claimed));
+	assert_null(claimed);
+	assert_true(faas__slot_claim_due(&slot, 100, &claimed));
+	assert_ptr_equal(&attempt, claimed);
+	faas__slot_let_go(&slot);
+	faas__slot_end(&slot);
+	assert_false(faas__slot_claim_due(&slot, 1000, &claimed));
+	faas__slot_begin(&slot, NULL, TIME_NEVER);
+	assert_false(faas__slot_claim_due(&slot, TIME_NEVER - 1, &claimed));
+	assert_true(faas__slot_claim(&slot, &claimed));
+	assert_null(claimed);
+	faas__slot_let_go(&slot);
+	faas__slot_end(&slot);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(turns_are_taken_first_come_first_served),
+		cmocka_unit_test(a_turn_stands_in_the_run_queue_once),
+		cmocka_unit_test(thread_time_goes_by_weight),
+		cmocka_unit_test(rest_earns_no_credit),
+		cmocka_unit_test(equal_turns_may_be_drawn),
+		cmocka_unit_test(random_timers_fire_at_their_times),
+		cmocka_unit_test(a_timer_may_be_set_while_it_fires),
+		cmocka_unit_test(only_what_runs_can_be_claimed_and_only_once),
+		cmocka_unit_test(what_is_due_can_be_claimed_at_its_time),
+	};
+
+	return cmocka_run_group_tests_name("executor", tests, NULL, NULL);
+}
