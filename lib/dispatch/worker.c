@@ -116,10 +116,20 @@ void faas__worker_arm_timer(faas_function *function)
 	}
 }
 
+/* Turns that were blocked by the pause, and by nothing else, go on. */
+static void end_pause(faas_function *function) holds_lock(function->mu)
+{
+	if (!function->is_paused)
+		return;
+	function->is_paused = false;
+	if (!function->is_finished)
+		faas__turn_unblock(&function->runtime->executor, &function->turn);
+}
+
 void faas__worker_end_pauses(faas_function *function, int64_t now)
 {
-	if (function->is_paused && function->init_retry_at <= now)
-		function->is_paused = false;
+	if (function->init_retry_at <= now)
+		end_pause(function);
 	if (function->provision_after <= now)
 		function->provision_after = 0;
 }
@@ -159,7 +169,7 @@ void faas__worker_init_ended(faas_function *function, bool succeeded, int64_t no
 	function->counts.init_ns += took_ns > 0 ? (uint64_t)took_ns : 0;
 	if (succeeded) {
 		function->init_failed = 0;
-		function->is_paused = false;
+		end_pause(function);
 		function->init_retry_at = 0;
 		return;
 	}
