@@ -150,6 +150,40 @@ int bed_emit(struct bed *bed, const char *type, const char *text)
 	return faas_emit_event(bed->runtime, FAAS_EVENT(.type = type, .data = text, .data_bytes = strlen(text)), NULL);
 }
 
+static void check_new_event(const faas_event_config *config, int code)
+{
+	faas_event *event = NULL;
+
+	assert_int_equal(code, faas_event_new(config, &event));
+	assert_true((code == FAAS_OK) == (event != NULL));
+	faas_event_free(event);
+}
+
+void bed_check_event(struct bed *bed, const faas_event_config *config, int code)
+{
+	struct faas_runtime_stats before = bed_totals(bed), after;
+	faas_emission *emission = NULL;
+	faas_invocation *invocation = NULL;
+
+	if (!config->flags && !config->wait_ms)
+		check_new_event(config, code);
+	assert_int_equal(code == FAAS_OK ? 1 : code, faas_emit_event(bed->runtime, config, &emission));
+	assert_int_equal(code, faas_invoke_async(bed->runtime, "f", config, &invocation));
+	after = bed_totals(bed);
+	if (code != FAAS_OK) {
+		assert_null(emission);
+		assert_null(invocation);
+		assert_memory_equal(&before, &after, sizeof(before));
+		return;
+	}
+	assert_int_equal(before.emitted + 1, after.emitted);
+	assert_int_equal(before.total.accepted + 2, after.total.accepted);
+	assert_int_equal(1, faas_emission_cancel(emission));
+	assert_int_equal(FAAS_OK, faas_invocation_cancel(invocation));
+	faas_emission_unref(emission);
+	faas_invocation_unref(invocation);
+}
+
 void bed_advance_ms(struct bed *bed, int64_t duration_ms)
 {
 	assert_int_equal(FAAS_OK, faas_clock_advance(bed->clock, duration_ms * MS));
@@ -223,7 +257,7 @@ void check_accounts(const struct faas_function_stats *stats)
 	assert_true(stats->overrunning <= stats->overruns);
 }
 
-/* ---- A handler that writes down what it is called with ------------------------------------------------------------- */
+/* ---- A handler that writes down what it is called with ----------------------------------------------------------- */
 
 static void copy_text(char *to, size_t size, const char *from)
 {
@@ -315,7 +349,7 @@ const char *record_functions(struct record *record)
 	return join_calls(record, offsetof(struct record_call, function));
 }
 
-/* ---- A gate that handlers wait at --------------------------------------------------------------------------------- */
+/* ---- A gate that handlers wait at -------------------------------------------------------------------------------- */
 
 void gate_init(struct gate *gate)
 {
@@ -373,7 +407,7 @@ void gate_open(struct gate *gate)
 	pthread_mutex_unlock(&gate->mutex);
 }
 
-/* ---- Random numbers ------------------------------------------------------------------------------------------------ */
+/* ---- Random numbers ---------------------------------------------------------------------------------------------- */
 
 uint64_t random_seed(const char *test)
 {
@@ -397,7 +431,7 @@ uint64_t random_below(uint64_t *seed, uint64_t bound)
 	return (mixed ^ (mixed >> 31)) % bound;
 }
 
-/* ---- What every test does ------------------------------------------------------------------------------------------ */
+/* ---- What every test does ---------------------------------------------------------------------------------------- */
 
 int bed_setup(void **state)
 {

@@ -85,6 +85,12 @@ uint64_t bed_bind(struct bed *bed, const char *pattern, const char *function);
 /* Emits an event whose data is a text (without its NUL). The result is faas_emit_event's. */
 int bed_emit(struct bed *bed, const char *type, const char *text);
 
+/*
+ * Emits an event, invokes the function "f" with it, and makes it without a runtime (unless it has `flags` or `wait_ms`):
+ * all say `code`, and if that is an error, nothing has changed. Only "f" is bound, to everything.
+ */
+void bed_check_event(struct bed *bed, const faas_event_config *config, int code);
+
 /* Moves time. Runs nothing. */
 void bed_advance_ms(struct bed *bed, int64_t duration_ms);
 
@@ -103,7 +109,7 @@ struct faas_runtime_stats totals_of(faas_runtime *runtime);
 /* Asserts what must hold at every moment: offered = accepted + rejected, and so on. */
 void check_accounts(const struct faas_function_stats *stats);
 
-/* ---- A handler that writes down what it is called with ------------------------------------------------------------- */
+/* ---- A handler that writes down what it is called with ----------------------------------------------------------- */
 
 #define RECORD_MAX 1024
 
@@ -145,7 +151,7 @@ const char *record_texts(struct record *record);
 /* The functions called, joined likewise. */
 const char *record_functions(struct record *record);
 
-/* ---- A gate that handlers wait at --------------------------------------------------------------------------------- */
+/* ---- A gate that handlers wait at -------------------------------------------------------------------------------- */
 
 struct gate {
 	pthread_mutex_t mutex;
@@ -171,7 +177,7 @@ void gate_await(struct gate *gate, int count);
 void gate_let(struct gate *gate, int count);
 void gate_open(struct gate *gate);
 
-/* ---- Random numbers ------------------------------------------------------------------------------------------------ */
+/* ---- Random numbers ---------------------------------------------------------------------------------------------- */
 
 /* The seed of a random test: FAAS_TEST_SEED, or a new one. Printed, so that a failure can be repeated. */
 uint64_t random_seed(const char *test);
@@ -179,7 +185,7 @@ uint64_t random_seed(const char *test);
 /* The next number, at least 0 and less than `bound`. */
 uint64_t random_below(uint64_t *seed, uint64_t bound);
 
-/* ---- What every test does ------------------------------------------------------------------------------------------ */
+/* ---- What every test does ---------------------------------------------------------------------------------------- */
 
 /* A setup that opens a bed with the defaults as *state, and its teardown. */
 int bed_setup(void **state);

@@ -39,7 +39,7 @@ void model_configure(const struct model *model, faas_function_config *config)
 	config->init_deadline_ms = model->deadline_ns / MS;
 }
 
-/* ---- The queue ------------------------------------------------------------------------------------------------------- */
+/* ---- The queue --------------------------------------------------------------------------------------------------- */
 
 int model_find(const struct model *model, int number)
 {
@@ -86,7 +86,7 @@ void model_unregistered(struct model *model)
 	model->is_registered = 0;
 }
 
-/* ---- Attempts -------------------------------------------------------------------------------------------------------- */
+/* ---- Attempts ---------------------------------------------------------------------------------------------------- */
 
 void model_init_ended(struct model *model, int64_t took_ns, int result)
 {
@@ -147,7 +147,7 @@ void model_end(struct model *model, int number, int64_t run_ns, int result)
 		model->run_max_ns = run_ns;
 }
 
-/* ---- Comparing ------------------------------------------------------------------------------------------------------- */
+/* ---- Comparing --------------------------------------------------------------------------------------------------- */
 
 static void check_number(const char *name, uint64_t expected, uint64_t found)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A model of one function's accounts, in the simplest terms: a list of queued events and counters. A random test tells it
- * what it does and what it sees, and compares the library's numbers with the model's.
+ * A model of one function's accounts, in the simplest terms: a list of queued events and counters. A random test tells
+ * it what it does and what it sees, and compares the library's numbers with the model's.
  *
  * Events are numbers. What the model finds wrong, it keeps until the test asks: much of it is seen inside of handlers,
  * where nothing may be asserted.

@@ -2,7 +2,7 @@
 /* What the tests of running functions share: see support_run.h. */
 #include "support_run.h"
 
-/* ---- A function's life --------------------------------------------------------------------------------------------- */
+/* ---- A function's life ------------------------------------------------------------------------------------------- */
 
 /* A worker's state. Freed by fini, so that an address checker sees it used or freed again. */
 struct state {
@@ -58,7 +58,7 @@ void life_release(void *user)
 		life->in_release(life->arg);
 }
 
-/* ---- Jobs ------------------------------------------------------------------------------------------------------------ */
+/* ---- Jobs -------------------------------------------------------------------------------------------------------- */
 
 static int do_job(faas_context *context, const struct job *job, struct life *life)
 {
@@ -95,7 +95,7 @@ int job_handler(faas_context *context, const faas_event *event)
 	return do_job(context, &job, life);
 }
 
-/* ---- Stages ---------------------------------------------------------------------------------------------------------- */
+/* ---- Stages ------------------------------------------------------------------------------------------------------ */
 
 void stage_open(struct stage *stage, const faas_runtime_config *config)
 {

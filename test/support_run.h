@@ -14,7 +14,7 @@
 
 #include "support.h"
 
-/* ---- A function's life --------------------------------------------------------------------------------------------- */
+/* ---- A function's life ------------------------------------------------------------------------------------------- */
 
 /* The `user` of a function. Its workers have numbers from 1, in the order of their inits. */
 struct life {
@@ -43,7 +43,7 @@ int life_init(faas_context *context, void **ret_state);
 void life_fini(void *state, void *user);
 void life_release(void *user);
 
-/* ---- Jobs ------------------------------------------------------------------------------------------------------------ */
+/* ---- Jobs -------------------------------------------------------------------------------------------------------- */
 
 struct job {
 	void (*does)(faas_context *context, void *arg); /* first; NULL: nothing */
@@ -62,7 +62,7 @@ struct job {
 /* Does the job in the event, or nothing if there is none. The function's `user` is a life. */
 int job_handler(faas_context *context, const faas_event *event);
 
-/* ---- Stages ---------------------------------------------------------------------------------------------------------- */
+/* ---- Stages ------------------------------------------------------------------------------------------------------ */
 
 struct stage {
 	struct bed bed;
@@ -80,8 +80,8 @@ int stage_teardown(void **state);
 #define STAGE_TEST(function) cmocka_unit_test_setup_teardown(function, stage_setup, stage_teardown)
 
 /*
- * Registers a function. Where `config` (NULL: all defaults) names no handler, it is job_handler; where it names no user,
- * init, fini and release are those of the stage's life.
+ * Registers a function. Where `config` (NULL: all defaults) names no handler, it is job_handler; where it names no
+ * user, init, fini and release are those of the stage's life.
  */
 void stage_register(struct stage *stage, const char *name, const faas_function_config *config);
 

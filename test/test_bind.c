@@ -29,7 +29,7 @@ static const char *route(struct bed *bed, const char *type)
 	return names;
 }
 
-/* ---- Which patterns match which types ------------------------------------------------------------------------------ */
+/* ---- Which patterns match which types ---------------------------------------------------------------------------- */
 
 static void patterns_match_as_nats_subjects_do(void **state)
 {
@@ -182,7 +182,7 @@ static void a_binding_is_copied(void **state)
 	assert_string_equal("f", route(bed, "a.b"));
 }
 
-/* ---- Several bindings ---------------------------------------------------------------------------------------------- */
+/* ---- Several bindings -------------------------------------------------------------------------------------------- */
 
 static void a_function_bound_several_times_gets_an_event_once(void **state)
 {
@@ -228,7 +228,7 @@ static void functions_stand_in_the_order_of_their_registration(void **state)
 	record_deinit(&record);
 }
 
-/* ---- Unbinding ----------------------------------------------------------------------------------------------------- */
+/* ---- Unbinding --------------------------------------------------------------------------------------------------- */
 
 static void an_unbound_pattern_matches_no_more(void **state)
 {
@@ -310,7 +310,7 @@ static void unregistering_takes_the_bindings_along(void **state)
 	assert_string_equal("g f", route(bed, "a"));
 }
 
-/* ---- From inside --------------------------------------------------------------------------------------------------- */
+/* ---- From inside ------------------------------------------------------------------------------------------------- */
 
 static int rebind_handler(faas_context *context, const faas_event *event)
 {

@@ -25,7 +25,7 @@ struct model {
 	int newest;
 };
 
-/* ---- The model ----------------------------------------------------------------------------------------------------- */
+/* ---- The model --------------------------------------------------------------------------------------------------- */
 
 /* Few tokens, so that patterns overlap and share beginnings. */
 static void make_tokens(uint64_t *seed, int wildcards, char *to)
@@ -70,7 +70,7 @@ static void function_name(int function, char name[16])
 	snprintf(name, 16, "f%d", function);
 }
 
-/* ---- What is done to both ------------------------------------------------------------------------------------------ */
+/* ---- What is done to both ---------------------------------------------------------------------------------------- */
 
 static void do_register(struct model *model, int function)
 {
@@ -120,7 +120,7 @@ static void do_unbind(struct model *model)
 	model->bindings[at] = model->bindings[--model->count];
 }
 
-/* ---- Comparing ----------------------------------------------------------------------------------------------------- */
+/* ---- Comparing --------------------------------------------------------------------------------------------------- */
 
 static int expected_count(const struct model *model, const char *type, int wanted[FUNCTIONS])
 {
@@ -191,7 +191,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* ---- Tests --------------------------------------------------------------------------------------------------------- */
+/* ---- Tests ------------------------------------------------------------------------------------------------------- */
 
 static void ten_thousand_random_patterns_match_as_one_by_one(void **state)
 {

@@ -22,7 +22,7 @@ static void tell(faas_invocation *invocation, void *user)
 	told->invocation = invocation;
 }
 
-/* ---- When ------------------------------------------------------------------------------------------------------------ */
+/* ---- When -------------------------------------------------------------------------------------------------------- */
 
 static void a_callback_comes_once_in_the_step_that_settles(void **state)
 {
@@ -217,7 +217,7 @@ static void a_callback_finds_its_invocation_counted(void **state)
 	faas_invocation_unref(invocation);
 }
 
-/* ---- Rights ---------------------------------------------------------------------------------------------------------- */
+/* ---- Rights ------------------------------------------------------------------------------------------------------ */
 
 /* Everything one may call from inside of a callback, and what it said. */
 struct rights {

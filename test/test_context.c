@@ -2,7 +2,7 @@
 /* What a handler may ask and do through its context, but for waiting, which is in test_nest.c. Manual mode. */
 #include "support_run.h"
 
-/* ---- Asking ---------------------------------------------------------------------------------------------------------- */
+/* ---- Asking ------------------------------------------------------------------------------------------------------ */
 
 struct answers {
 	void *state, *user;
@@ -89,8 +89,8 @@ static void a_provisioned_init_has_a_context_too(void **state)
 	struct stage *stage = *state;
 	struct asker asker = {0};
 
-	stage_register(stage, "f", FAAS_FUNCTION(.handler = ask_in_handler, .init = ask_in_init, .user = &asker,
-	                                         .provisioned = 1));
+	stage_register(stage, "f",
+	               FAAS_FUNCTION(.handler = ask_in_handler, .init = ask_in_init, .user = &asker, .provisioned = 1));
 	assert_int_equal(1, bed_run(&stage->bed));
 	assert_string_equal("f", asker.init.function);
 	assert_ptr_equal(&asker, asker.init.user);
@@ -100,7 +100,7 @@ static void a_provisioned_init_has_a_context_too(void **state)
 	assert_int_equal(0, asker.handler.is_cold);
 }
 
-/* ---- Memory ---------------------------------------------------------------------------------------------------------- */
+/* ---- Memory ------------------------------------------------------------------------------------------------------ */
 
 #define PIECES 60
 
@@ -160,7 +160,8 @@ static void allocate_around_an_inner_attempt(faas_context *context, void *arg)
 		return;
 	}
 	memset(outer, 0xcc, 3000);
-	pieces->refused += faas_context_invoke(context, "g", JOB(.does = allocate_pieces, .arg = pieces), 0, NULL) != FAAS_OK;
+	pieces->refused +=
+		faas_context_invoke(context, "g", JOB(.does = allocate_pieces, .arg = pieces), 0, NULL) != FAAS_OK;
 	for (int i = 0; i < 3000; i++)
 		pieces->damaged += outer[i] != 0xcc;
 }
@@ -174,8 +175,7 @@ static void inner_attempts_do_not_touch_the_outer_ones_memory(void **state)
 		pieces.sizes[i] = 100;
 	stage_register(stage, "f", NULL);
 	stage_register(stage, "g", NULL);
-	assert_int_equal(FAAS_OK,
-	                 stage_invoke(stage, "f", JOB(.does = allocate_around_an_inner_attempt, .arg = &pieces)));
+	assert_int_equal(FAAS_OK, stage_invoke(stage, "f", JOB(.does = allocate_around_an_inner_attempt, .arg = &pieces)));
 	assert_int_equal(0, pieces.refused);
 	assert_int_equal(0, pieces.damaged);
 }
@@ -217,7 +217,7 @@ static void refused_memory_is_said_and_the_earlier_reply_stands(void **state)
 	faas_invocation_unref(invocation);
 }
 
-/* ---- Saying ---------------------------------------------------------------------------------------------------------- */
+/* ---- Saying ------------------------------------------------------------------------------------------------------ */
 
 static void reply_from_init(faas_context *context, void *arg)
 {
@@ -324,7 +324,7 @@ static void without_a_sink_logging_is_fine(void **state)
 	assert_int_equal(FAAS_OK, lines.codes[FAAS_LOG_ERROR]);
 }
 
-/* ---- Doing ----------------------------------------------------------------------------------------------------------- */
+/* ---- Doing ------------------------------------------------------------------------------------------------------- */
 
 struct forbidden {
 	int run, drain, close;

@@ -180,7 +180,7 @@ static void what_remains_is_rounded_down_to_milliseconds(void **state)
 	}
 }
 
-/* ---- An overrun's slot ----------------------------------------------------------------------------------------------- */
+/* ---- An overrun's slot ------------------------------------------------------------------------------------------- */
 
 struct overrun {
 	faas_clock *clock;
@@ -215,7 +215,7 @@ static void an_overrun_keeps_its_concurrency_slot(void **state)
 	faas_invocation_unref(overrun.other);
 }
 
-/* ---- Nested deadlines ------------------------------------------------------------------------------------------------ */
+/* ---- Nested deadlines -------------------------------------------------------------------------------------------- */
 
 struct nest {
 	struct stage *stage;
@@ -302,7 +302,7 @@ static void both_deadlines_pass_in_one_jump_each_at_its_time(void **state)
 	faas_invocation_unref(nest.outer);
 }
 
-/* ---- The list of overruns -------------------------------------------------------------------------------------------- */
+/* ---- The list of overruns ---------------------------------------------------------------------------------------- */
 
 struct list {
 	faas_clock *clock;

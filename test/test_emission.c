@@ -31,7 +31,7 @@ static int fail_handler(faas_context *context, const faas_event *event)
 	return faas_context_fail(context, "no");
 }
 
-/* ---- Being told ---------------------------------------------------------------------------------------------------- */
+/* ---- Being told -------------------------------------------------------------------------------------------------- */
 
 struct told {
 	int count;
@@ -214,7 +214,7 @@ static void what_time_settles_is_told_by_a_step(void **state)
 	faas_emission_unref(emission);
 }
 
-/* ---- Waiting ------------------------------------------------------------------------------------------------------- */
+/* ---- Waiting ----------------------------------------------------------------------------------------------------- */
 
 static void waiting_performs_steps(void **state)
 {
@@ -350,7 +350,7 @@ static void a_handler_cannot_wait_for_the_emission_it_is_part_of(void **state)
 	faas_emission_unref(own.emission);
 }
 
-/* ---- Cancelling ---------------------------------------------------------------------------------------------------- */
+/* ---- Cancelling -------------------------------------------------------------------------------------------------- */
 
 static void cancelling_settles_what_is_left(void **state)
 {
@@ -411,7 +411,7 @@ static void cancelling_what_runs_makes_it_an_overrun(void **state)
 	faas_emission_unref(own.emission);
 }
 
-/* ---- How long an emission lives ------------------------------------------------------------------------------------ */
+/* ---- How long an emission lives ---------------------------------------------------------------------------------- */
 
 static void an_emission_outlives_functions_and_runtime(void **state)
 {

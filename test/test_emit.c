@@ -25,7 +25,7 @@ static void check_entry(const faas_emission *emission, int index, const char *fu
 		assert_null(entry.invocation);
 }
 
-/* ---- Who takes it -------------------------------------------------------------------------------------------------- */
+/* ---- Who takes it ------------------------------------------------------------------------------------------------ */
 
 static void an_event_nobody_is_bound_to_is_counted(void **state)
 {
@@ -166,7 +166,7 @@ static void entries_are_read_with_care(void **state)
 	record_deinit(&record);
 }
 
-/* ---- Chains -------------------------------------------------------------------------------------------------------- */
+/* ---- Chains ------------------------------------------------------------------------------------------------------ */
 
 enum { BY_CONTEXT, BY_RUNTIME, BY_CONTEXT_INVOKE_ASYNC, BY_INVOKE_ASYNC, BY_CONTEXT_INVOKE, BY_INVOKE, WAYS };
 
@@ -275,7 +275,7 @@ static void a_loop_refused_leaves_nothing_behind(void **state)
 	assert_int_equal(0, stats.total.rejected);
 }
 
-/* ---- From elsewhere, and at the end -------------------------------------------------------------------------------- */
+/* ---- From elsewhere, and at the end ------------------------------------------------------------------------------ */
 
 static void fini_emit(void *state, void *user)
 {

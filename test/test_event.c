@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Events as their readers see them: attributes, ids, time, extensions, data. What is refused is in test_event_refused.c. */
+/* Events as their readers see them: attributes, ids, time, extensions, data. Refusals are in test_event_refused.c. */
 #include "support.h"
 
 /* An event that nobody runs: its handle. */
@@ -127,7 +127,7 @@ static void all_of_utf_8_comes_through(void **state)
 	faas_invocation_unref(invocation);
 }
 
-/* ---- Id, source and time ------------------------------------------------------------------------------------------- */
+/* ---- Id, source and time ----------------------------------------------------------------------------------------- */
 
 /* 16 hex digits, a dash, a decimal counter. Its counter. */
 static unsigned long long check_id(const char *id)
@@ -272,7 +272,7 @@ static void the_time_is_that_of_the_emit(void **state)
 	faas_invocation_unref(given);
 }
 
-/* ---- Extension attributes ------------------------------------------------------------------------------------------ */
+/* ---- Extension attributes ---------------------------------------------------------------------------------------- */
 
 static void check_attribute(const faas_event *event, const char *name, int type, int64_t integer, const char *text,
                             uint64_t bytes)
@@ -376,7 +376,7 @@ static void an_event_has_up_to_64_extensions(void **state)
 	faas_invocation_unref(invocation);
 }
 
-/* ---- Data ---------------------------------------------------------------------------------------------------------- */
+/* ---- Data -------------------------------------------------------------------------------------------------------- */
 
 static void data_is_aligned_and_followed_by_a_zero(void **state)
 {
@@ -422,7 +422,7 @@ static void data_may_hold_any_bytes_and_be_large(void **state)
 	free(given);
 }
 
-/* ---- How long an event lives --------------------------------------------------------------------------------------- */
+/* ---- How long an event lives ------------------------------------------------------------------------------------- */
 
 static int see_event(faas_context *context, const faas_event *event)
 {

@@ -14,7 +14,7 @@ static void count_release(void *user)
 	(*releases)++;
 }
 
-/* ---- Names --------------------------------------------------------------------------------------------------------- */
+/* ---- Names ------------------------------------------------------------------------------------------------------- */
 
 static void names_are_1_to_64_letters_digits_underscores_dashes(void **state)
 {
@@ -61,7 +61,7 @@ static void a_name_is_taken_once(void **state)
 	assert_int_equal(0, releases);
 }
 
-/* ---- Settings ------------------------------------------------------------------------------------------------------ */
+/* ---- Settings ---------------------------------------------------------------------------------------------------- */
 
 static void fields_out_of_range_are_refused(void **state)
 {
@@ -187,7 +187,7 @@ static void name_and_config_are_copied(void **state)
 	assert_int_equal(FAAS_EFULL, faas_invoke_async(bed->runtime, "f", NULL, NULL));
 }
 
-/* ---- Finding ------------------------------------------------------------------------------------------------------- */
+/* ---- Finding ----------------------------------------------------------------------------------------------------- */
 
 static void a_function_is_found_by_name(void **state)
 {
@@ -247,7 +247,7 @@ static void many_functions_are_found(void **state)
 	}
 }
 
-/* ---- Unregistering ------------------------------------------------------------------------------------------------- */
+/* ---- Unregistering ----------------------------------------------------------------------------------------------- */
 
 static void what_is_queued_is_cancelled_and_the_name_is_free(void **state)
 {
@@ -384,7 +384,7 @@ static void release_comes_once_after_the_last_use(void **state)
 	assert_int_equal(1, closed.finis_at_release);
 }
 
-/* ---- Stats --------------------------------------------------------------------------------------------------------- */
+/* ---- Stats ------------------------------------------------------------------------------------------------------- */
 
 static void stats_are_written_into_a_struct_of_any_size(void **state)
 {

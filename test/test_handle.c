@@ -8,7 +8,7 @@ static void ignore(faas_invocation *invocation, void *user)
 	++*(int *)user;
 }
 
-/* ---- References ------------------------------------------------------------------------------------------------------ */
+/* ---- References -------------------------------------------------------------------------------------------------- */
 
 static void giving_back_nothing_does_nothing(void **state)
 {
@@ -138,7 +138,7 @@ static void a_handle_outlives_its_function_and_its_runtime(void **state)
 	assert_int_equal(1, stage.life.releases);
 }
 
-/* ---- Functions' handles ---------------------------------------------------------------------------------------------- */
+/* ---- Functions' handles ------------------------------------------------------------------------------------------ */
 
 static void a_function_is_found_by_its_name(void **state)
 {
@@ -220,7 +220,7 @@ static void a_handle_does_not_keep_a_function_registered(void **state)
 	faas_function_unref(function);
 }
 
-/* ---- Timing ---------------------------------------------------------------------------------------------------------- */
+/* ---- Timing ------------------------------------------------------------------------------------------------------ */
 
 static void assert_timing(const faas_invocation *invocation, int64_t queued_ns, int64_t init_ns, int64_t run_ns,
                           int is_cold)

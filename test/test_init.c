@@ -2,7 +2,7 @@
 /* Starting workers: inits that fail, that take too long, and the pauses between tries. Manual mode. */
 #include "support_run.h"
 
-/* ---- Deadlines of inits ---------------------------------------------------------------------------------------------- */
+/* ---- Deadlines of inits ------------------------------------------------------------------------------------------ */
 
 struct watch {
 	faas_clock *clock;
@@ -135,7 +135,7 @@ static void init_takes_nothing_from_the_handlers_deadline(void **state)
 	assert_int_equal(FAAS_OK, stage_invoke(stage, "f", JOB(.takes_ns = 10 * MS - 1)));
 }
 
-/* ---- Pauses after failed inits --------------------------------------------------------------------------------------- */
+/* ---- Pauses after failed inits ----------------------------------------------------------------------------------- */
 
 static void after_a_failed_init_nothing_starts_for_a_while(void **state)
 {

@@ -4,7 +4,7 @@
 
 #include <sched.h>
 
-/* ---- Manual mode ----------------------------------------------------------------------------------------------------- */
+/* ---- Manual mode ------------------------------------------------------------------------------------------------- */
 
 static void an_inline_invoke_passes_what_is_queued(void **state)
 {
@@ -185,7 +185,7 @@ static void an_inline_function_that_is_gone_does_not_run(void **state)
 	faas_function_unref(function);
 }
 
-/* ---- With threads ---------------------------------------------------------------------------------------------------- */
+/* ---- With threads ------------------------------------------------------------------------------------------------ */
 
 struct threaded {
 	pthread_t caller;
@@ -226,8 +226,7 @@ static void an_inline_invoke_needs_no_pool_thread(void **state)
 
 	(void)state;
 	open_threaded(&bed, FAAS_RUNTIME(.threads = 2, .allocator = &bed.memory.config));
-	bed_register(&bed, "f",
-	             FAAS_FUNCTION(.handler = where_am_i, .user = &threaded, .flags = FAAS_FUNCTION_INLINE));
+	bed_register(&bed, "f", FAAS_FUNCTION(.handler = where_am_i, .user = &threaded, .flags = FAAS_FUNCTION_INLINE));
 	for (int i = 0; i < 100; i++)
 		assert_int_equal(FAAS_OK, faas_invoke(bed.runtime, "f", NULL, 0, NULL));
 	assert_int_equal(100, threaded.on_caller);

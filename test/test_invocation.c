@@ -2,7 +2,7 @@
 /* Invocations: what they end as, what they answer, what is refused, and who holds them how long. */
 #include "support_run.h"
 
-/* ---- Outcomes -------------------------------------------------------------------------------------------------------- */
+/* ---- Outcomes ---------------------------------------------------------------------------------------------------- */
 
 static void a_success_says_so_everywhere(void **state)
 {
@@ -103,7 +103,7 @@ static void a_long_message_is_cut_between_characters(void **state)
 	faas_invocation_unref(invocation);
 }
 
-/* ---- Answers --------------------------------------------------------------------------------------------------------- */
+/* ---- Answers ----------------------------------------------------------------------------------------------------- */
 
 struct reply {
 	const void *data;
@@ -119,7 +119,10 @@ static void reply_all(faas_context *context, void *arg)
 		reply->code = faas_context_reply(context, reply->data, reply->bytes, reply->content_type);
 }
 
-#define NO_MORE {.code = INT32_MAX}
+#define NO_MORE           \
+	{                     \
+		.code = INT32_MAX \
+	}
 
 static void an_answer_comes_with_its_content_type(void **state)
 {
@@ -241,7 +244,7 @@ static void a_reply_that_nobody_can_ask_for_is_taken_all_the_same(void **state)
 	assert_int_equal(1, bed_stats(&stage->bed, "f").succeeded);
 }
 
-/* ---- On the way ------------------------------------------------------------------------------------------------------ */
+/* ---- On the way -------------------------------------------------------------------------------------------------- */
 
 struct sight {
 	faas_invocation *invocation;
@@ -337,7 +340,7 @@ static void a_failed_init_fails_the_invocation_that_asked_for_it(void **state)
 	assert_int_equal(0, stage->life.runs);
 }
 
-/* ---- Refused --------------------------------------------------------------------------------------------------------- */
+/* ---- Refused ----------------------------------------------------------------------------------------------------- */
 
 /* Invokes in both ways; the synchronous one writes its output in any case, the other one only on success. */
 static void assert_refused(struct stage *stage, int code, const char *name, const faas_event_config *event)

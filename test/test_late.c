@@ -13,7 +13,7 @@ struct plan {
 	int64_t init_takes_ns, takes_ns;
 	int init_result, result;
 	faas_invocation *cancelled; /* by the handler, at its end; NULL: none */
-	int is_cancelled, finis;
+	int runs, is_cancelled, finis;
 	int64_t remaining_ms;
 };
 
@@ -48,6 +48,7 @@ static int late_handler(faas_context *context, const faas_event *event)
 	struct plan *plan = faas_context_user(context);
 
 	(void)event;
+	plan->runs++;
 	plan->now += plan->takes_ns;
 	plan->is_cancelled = faas_context_is_cancelled(context);
 	plan->remaining_ms = faas_context_remaining_ms(context);
@@ -69,10 +70,11 @@ static int setup(void **state)
 	memory_init(&late->bed.memory);
 	assert_int_equal(FAAS_OK, faas_clock_new(&config, &late->bed.clock));
 	assert_int_equal(FAAS_OK, faas_open(FAAS_RUNTIME(.threads = FAAS_NONE, .clock = late->bed.clock,
-	                                                 .allocator = &late->bed.memory.config), &late->bed.runtime));
-	bed_register(&late->bed, "f", FAAS_FUNCTION(.handler = late_handler, .init = late_init, .fini = late_fini,
-	                                            .user = &late->plan, .deadline_ms = DEADLINE_MS,
-	                                            .init_deadline_ms = DEADLINE_MS));
+	                                                 .allocator = &late->bed.memory.config),
+	                                    &late->bed.runtime));
+	bed_register(&late->bed, "f",
+	             FAAS_FUNCTION(.handler = late_handler, .init = late_init, .fini = late_fini, .user = &late->plan,
+	                           .deadline_ms = DEADLINE_MS, .init_deadline_ms = DEADLINE_MS));
 	*state = late;
 	return 0;
 }
@@ -202,6 +204,15 @@ static void a_callers_timeout_is_kept_as_well(void **state)
 	assert_int_equal(FAAS_STATUS_TIMED_OUT, faas_invocation_status(invocation));
 	assert_int_equal(3 * MS, timing_of(invocation).init_ns);
 	assert_int_equal(1 * MS, timing_of(invocation).run_ns);
+	faas_invocation_unref(invocation);
+	/* Where it has passed during init, the handler is not called for nobody. */
+	assert_int_equal(2, late->plan.runs);
+	late->plan.init_takes_ns = 4 * MS;
+	assert_int_equal(FAAS_ETIMEDOUT, faas_invoke(late->bed.runtime, "f", NULL, 4, &invocation));
+	assert_int_equal(FAAS_STATUS_TIMED_OUT, faas_invocation_status(invocation));
+	assert_int_equal(0, timing_of(invocation).run_ns);
+	assert_int_equal(2, late->plan.runs);
+	assert_int_equal(0, bed_stats(&late->bed, "f").init_failures);
 	faas_invocation_unref(invocation);
 }
 

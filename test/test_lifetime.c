@@ -5,7 +5,7 @@
  */
 #include "support_run.h"
 
-/* ---- fini ------------------------------------------------------------------------------------------------------------ */
+/* ---- fini -------------------------------------------------------------------------------------------------------- */
 
 static void closing_retires_what_is_warm(void **state)
 {
@@ -90,7 +90,7 @@ static void a_failed_init_has_nothing_to_undo(void **state)
 	assert_int_equal(0, total.retired_idle + total.retired_overrun + total.retired_unregistered);
 }
 
-/* ---- release --------------------------------------------------------------------------------------------------------- */
+/* ---- release ----------------------------------------------------------------------------------------------------- */
 
 static void a_failed_registration_releases_nothing(void **state)
 {
@@ -201,7 +201,7 @@ static void release_may_register_the_name_again(void **state)
 	assert_int_equal(1, stage->life.releases);
 }
 
-/* ---- Unregistering --------------------------------------------------------------------------------------------------- */
+/* ---- Unregistering ----------------------------------------------------------------------------------------------- */
 
 static void unregistering_what_is_not_there_is_refused(void **state)
 {
@@ -260,9 +260,10 @@ static void make_way(faas_context *context, void *arg)
 	successor->unregister = faas_unregister_function(runtime, "f");
 	successor->twice = faas_unregister_function(runtime, "f");
 	successor->invoke_gone = faas_context_invoke(context, "f", NULL, 0, NULL);
-	successor->register_it = faas_register_function(
-		runtime, "f", FAAS_FUNCTION(.handler = job_handler, .init = life_init, .fini = life_fini,
-	                                    .user = &successor->stage->life, .release = life_release));
+	successor->register_it =
+		faas_register_function(runtime, "f",
+	                           FAAS_FUNCTION(.handler = job_handler, .init = life_init, .fini = life_fini,
+	                                         .user = &successor->stage->life, .release = life_release));
 	successor->stage->life.registered++;
 	successor->invoke_new = faas_context_invoke(context, "f", NULL, 0, NULL);
 	successor->queue_new = faas_context_invoke_async(context, "f", NULL, NULL);

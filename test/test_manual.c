@@ -4,7 +4,7 @@
 
 #include <sched.h>
 
-/* ---- Steps ------------------------------------------------------------------------------------------------------------- */
+/* ---- Steps ------------------------------------------------------------------------------------------------------- */
 
 static void count_up(faas_invocation *invocation, void *user)
 {
@@ -63,7 +63,7 @@ static void steps_without_sense_are_refused(void **state)
 	assert_int_equal(0, faas_run(stage->bed.runtime, INT32_MAX));
 }
 
-/* ---- What is due ------------------------------------------------------------------------------------------------------- */
+/* ---- What is due ------------------------------------------------------------------------------------------------- */
 
 /* Nothing runs before its time; then it is the next step. */
 static void assert_next(struct stage *stage, int64_t due_ns, int steps)
@@ -94,8 +94,8 @@ static void what_is_due_first_is_told_to_the_nanosecond(void **state)
 	assert_int_equal(FAAS_EINIT, stage_invoke(stage, "c", NULL));
 	stage_queue(stage, "c", JOB(.takes_ns = 7));
 	assert_int_equal(0, bed_run(&stage->bed));
-	assert_next(stage, 10 * MS, 1); /* b's worker goes */
-	assert_next(stage, 10 * MS, 1); /* c starts again */
+	assert_next(stage, 10 * MS, 1);     /* b's worker goes */
+	assert_next(stage, 10 * MS, 1);     /* c starts again */
 	assert_next(stage, 10 * MS - 7, 1); /* a's worker goes */
 	assert_next(stage, 90 * MS + 7, 1); /* c's */
 	assert_int_equal(FAAS_NEVER, bed_next_due(&stage->bed));
@@ -117,7 +117,7 @@ static void a_long_jump_leaves_everything_runnable(void **state)
 	assert_int_equal(2, stage->life.finis);
 }
 
-/* ---- Order ------------------------------------------------------------------------------------------------------------- */
+/* ---- Order ------------------------------------------------------------------------------------------------------- */
 
 #define MANY 12
 
@@ -183,7 +183,7 @@ static void without_a_seed_those_equally_due_come_in_turn(void **state)
 	assert_string_equal("a b c d e f g h i j k l a b c d e f g h i j k l a b c d e f g h i j k l", order);
 }
 
-/* ---- Moving the clock --------------------------------------------------------------------------------------------------- */
+/* ---- Moving the clock -------------------------------------------------------------------------------------------- */
 
 /* Handlers inside one another, each under a deadline of its own, until the innermost lets all of them pass. */
 struct pile {
@@ -291,7 +291,8 @@ static void runtimes_on_one_clock_move_together(void **state)
 	other.bed.clock = faas_clock_ref(stage->bed.clock);
 	other.life.clock = other.bed.clock;
 	assert_int_equal(FAAS_OK, faas_open(FAAS_RUNTIME(.threads = FAAS_NONE, .clock = other.bed.clock,
-	                                                 .allocator = &other.bed.memory.config), &other.bed.runtime));
+	                                                 .allocator = &other.bed.memory.config),
+	                                    &other.bed.runtime));
 	stage_register(stage, "f", FAAS_FUNCTION(.keep_warm_ms = 10));
 	stage_register(&other, "f", FAAS_FUNCTION(.keep_warm_ms = 20));
 	assert_int_equal(FAAS_OK, stage_invoke(stage, "f", NULL));
@@ -306,7 +307,7 @@ static void runtimes_on_one_clock_move_together(void **state)
 	bed_advance_ms(&stage->bed, 20);
 }
 
-/* ---- Other clocks -------------------------------------------------------------------------------------------------------- */
+/* ---- Other clocks ------------------------------------------------------------------------------------------------ */
 
 static int64_t read_time(void *user)
 {
@@ -325,7 +326,8 @@ static void a_hosts_clock_fires_when_steps_are_run(void **state)
 	assert_int_equal(FAAS_OK, faas_clock_new(&config, &stage.bed.clock));
 	assert_int_equal(FAAS_EINVAL, faas_clock_advance(stage.bed.clock, 1));
 	assert_int_equal(FAAS_OK, faas_open(FAAS_RUNTIME(.threads = FAAS_NONE, .clock = stage.bed.clock,
-	                                                 .allocator = &stage.bed.memory.config), &stage.bed.runtime));
+	                                                 .allocator = &stage.bed.memory.config),
+	                                    &stage.bed.runtime));
 	stage_register(&stage, "f", FAAS_FUNCTION(.keep_warm_ms = 10));
 	assert_int_equal(FAAS_OK, stage_invoke(&stage, "f", NULL));
 	assert_int_equal(10 * MS, bed_next_due(&stage.bed));
@@ -345,7 +347,8 @@ static void open_on_real_time(struct bed *bed, int32_t threads)
 	memory_init(&bed->memory);
 	bed->clock = NULL;
 	assert_int_equal(FAAS_OK, faas_open(FAAS_RUNTIME(.threads = threads, .max_threads = threads > 0 ? threads : 0,
-	                                                 .allocator = &bed->memory.config), &bed->runtime));
+	                                                 .allocator = &bed->memory.config),
+	                                    &bed->runtime));
 }
 
 static void real_time_needs_no_threads_either(void **state)

@@ -36,7 +36,7 @@ static void add(struct stage *stage, const char *name)
 	bed_register(&stage->bed, name, FAAS_FUNCTION(.handler = record_handler, .user = &stage->record));
 }
 
-/* ---- Scenarios: registering ---------------------------------------------------------------------------------------- */
+/* ---- Scenarios: registering -------------------------------------------------------------------------------------- */
 
 static void count_release(void *user)
 {
@@ -87,7 +87,7 @@ static void check_unregistered(struct stage *stage)
 	assert_int_equal(0, bed_totals(&stage->bed).functions);
 }
 
-/* ---- Scenarios: binding -------------------------------------------------------------------------------------------- */
+/* ---- Scenarios: binding ------------------------------------------------------------------------------------------ */
 
 static void prepare_two_functions(struct stage *stage)
 {
@@ -102,6 +102,13 @@ static int do_bind(struct stage *stage)
 
 	assert_true((code == FAAS_OK) == (id != UNTOUCHED));
 	return code;
+}
+
+static int do_bind_with_filter(struct stage *stage)
+{
+	return faas_bind(stage->bed.runtime,
+	                 FAAS_BINDING(.pattern = "new.*", .function = "f", .filter = "type LIKE 'new.%' AND EXISTS id"),
+	                 NULL);
 }
 
 static void check_bound(struct stage *stage)
@@ -138,7 +145,7 @@ static void check_unbound(struct stage *stage)
 	assert_int_equal(18, bed_totals(&stage->bed).bindings);
 }
 
-/* ---- Scenarios: invoking and running ------------------------------------------------------------------------------- */
+/* ---- Scenarios: invoking and running ----------------------------------------------------------------------------- */
 
 static void prepare_function(struct stage *stage)
 {
@@ -208,16 +215,17 @@ static void check_cancelled(struct stage *stage)
 	assert_int_equal(1, bed_stats(&stage->bed, "f").cancelled);
 }
 
-/* ---- The driver ---------------------------------------------------------------------------------------------------- */
+/* ---- The driver -------------------------------------------------------------------------------------------------- */
 
 static const struct scenario scenarios[] = {
 	{"register", prepare_nothing, do_register, 0, check_registered},
-	{"unregister", prepare_queue, do_unregister, 0, check_unregistered},
+	{"unregister", prepare_queue, do_unregister, 1, check_unregistered},
 	{"bind", prepare_two_functions, do_bind, 0, check_bound},
+	{"bind with a filter", prepare_two_functions, do_bind_with_filter, 0, check_bound},
 	{"unbind", prepare_dying_bindings, do_unbind, 1, check_unbound},
 	{"invoke_async", prepare_function, do_invoke_async, 0, check_invoked},
 	{"invoke_async large", prepare_function, do_invoke_async_large, 0, check_invoked},
-	{"runtime_stats", prepare_invocation, do_runtime_stats, 0, check_nothing},
+	{"runtime_stats", prepare_invocation, do_runtime_stats, 1, check_nothing},
 	{"function_stats", prepare_invocation, do_function_stats, 1, check_nothing},
 	{"cancel", prepare_invocation, do_cancel, 1, check_cancelled},
 };
@@ -289,7 +297,7 @@ static void each_call_survives_each_refused_allocation(void **state)
 	}
 }
 
-/* ---- Many in a row, so that every table grows and is rebuilt -------------------------------------------------------- */
+/* ---- Many in a row, so that every table grows and is rebuilt ----------------------------------------------------- */
 
 static void functions_in_a_row_survive(void **state)
 {
@@ -347,7 +355,7 @@ static void bindings_in_a_row_survive(void **state)
 	}
 }
 
-/* ---- Calls with more to say than yes or no ------------------------------------------------------------------------- */
+/* ---- Calls with more to say than yes or no ----------------------------------------------------------------------- */
 
 static void opening_survives_each_refused_allocation(void **state)
 {
@@ -374,7 +382,7 @@ static void opening_survives_each_refused_allocation(void **state)
 }
 
 /* Each function takes or refuses for itself, so some may have the event. */
-static int try_fan_out(int64_t n, int count, int with_emission)
+static int try_fan_out(int64_t n, int count, int with_emission, const char *filter)
 {
 	struct bed bed;
 	struct record record;
@@ -388,7 +396,8 @@ static int try_fan_out(int64_t n, int count, int with_emission)
 	for (int i = 0; i < count; i++) {
 		snprintf(name, sizeof(name), "f%d", i);
 		bed_register(&bed, name, FAAS_FUNCTION(.handler = record_handler, .user = &record));
-		bed_bind(&bed, "t", name);
+		assert_int_equal(
+			FAAS_OK, faas_bind(bed.runtime, FAAS_BINDING(.pattern = "t", .function = name, .filter = filter), NULL));
 	}
 	memory_fail(&bed.memory, n, 1);
 	taken = faas_emit_event(bed.runtime, FAAS_EVENT(.type = "t", .data = large, .data_bytes = 300),
@@ -422,12 +431,13 @@ static void emitting_survives_each_refused_allocation(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(counts); i++)
-		for (int with_emission = 0; with_emission < 2; with_emission++) {
+		for (int way = 0; way < 4; way++) {
+			const char *filter = way & 2 ? "EXISTS id AND type = 't'" : NULL;
 			int64_t n = 0;
 
-			while (try_fan_out(n, counts[i], with_emission))
+			while (try_fan_out(n, counts[i], way & 1, filter))
 				n++;
-			print_message("%d functions: %d allocations\n", counts[i], (int)n);
+			print_message("%d functions%s: %d allocations\n", counts[i], filter ? " with filters" : "", (int)n);
 			assert_in_range(n, 1, 1000);
 		}
 }

@@ -5,7 +5,7 @@
  */
 #include "support.h"
 
-/* ---- What handlers ask for ----------------------------------------------------------------------------------------- */
+/* ---- What handlers ask for --------------------------------------------------------------------------------------- */
 
 struct asker {
 	struct bed *bed;
@@ -173,7 +173,7 @@ static void a_failure_without_its_message_is_still_a_failure(void **state)
 	}
 }
 
-/* ---- Steps --------------------------------------------------------------------------------------------------------- */
+/* ---- Steps ------------------------------------------------------------------------------------------------------- */
 
 static int try_running(int64_t n, int64_t count)
 {
@@ -259,7 +259,7 @@ static void provisioned_workers_wait_for_memory(void **state)
 	}
 }
 
-/* ---- The end ------------------------------------------------------------------------------------------------------- */
+/* ---- The end ----------------------------------------------------------------------------------------------------- */
 
 struct end {
 	int settled, finis, releases;
@@ -340,7 +340,7 @@ static void unregistering_needs_no_memory(void **state)
 	assert_int_equal(100, bed_totals(bed).total.cancelled);
 }
 
-/* ---- A whole story ------------------------------------------------------------------------------------------------- */
+/* ---- A whole story ----------------------------------------------------------------------------------------------- */
 
 static int relay_handler(faas_context *context, const faas_event *event)
 {

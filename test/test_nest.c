@@ -2,7 +2,7 @@
 /* Handlers that cause and wait for others: hops, depth, and what a waiting handler's thread runs. Manual mode. */
 #include "support_run.h"
 
-/* ---- Hops ------------------------------------------------------------------------------------------------------------ */
+/* ---- Hops -------------------------------------------------------------------------------------------------------- */
 
 /* A handler that does the same again, until that is refused. */
 struct chain {
@@ -22,6 +22,8 @@ static void go_on(faas_context *context, void *arg)
 	else
 		chain->links++;
 }
+
+typedef int next_fn(faas_context *context, struct chain *chain);
 
 static int emit_next(faas_context *context, struct chain *chain)
 {
@@ -72,8 +74,8 @@ static int invoke_next_from_outside(faas_context *context, struct chain *chain)
 /* An event from outside is no hop; so many more it may cause, one after the other, and no more. */
 static void a_chain_ends_after_16_hops(void **state)
 {
-	int (*const ways[])(faas_context *context, struct chain *chain) = {
-		emit_next,   emit_next_from_outside,   emit_next_with_emission,  queue_next,
+	next_fn *const ways[] = {
+		emit_next,   emit_next_from_outside,   emit_next_with_emission, queue_next,
 		invoke_next, invoke_next_from_outside, queue_next_from_outside,
 	};
 	struct stage *stage = *state;
@@ -96,7 +98,7 @@ static void a_chain_ends_after_16_hops(void **state)
 	assert_int_equal(COUNT_OF(ways) * (FAAS_MAX_HOPS + 1), bed_stats(&stage->bed, "f").succeeded);
 }
 
-/* ---- Depth ----------------------------------------------------------------------------------------------------------- */
+/* ---- Depth ------------------------------------------------------------------------------------------------------- */
 
 #define LONG 24
 
@@ -142,7 +144,7 @@ static void handlers_nest_16_deep_and_no_deeper(void **state)
 	assert_int_equal(LONG, bed_stats(&stage->bed, "f").succeeded);
 }
 
-/* ---- What a waiting handler runs ------------------------------------------------------------------------------------- */
+/* ---- What a waiting handler runs --------------------------------------------------------------------------------- */
 
 struct waiter {
 	faas_invocation *invocation;
@@ -210,8 +212,8 @@ static void waiting_for_an_emission_runs_all_of_it(void **state)
 	bed_bind(&stage->bed, "a", "h");
 	stage_queue(stage, "f", JOB(.does = wait_for_it, .arg = &waiter));
 	assert_int_equal(2, bed_emit(&stage->bed, "a", "not"));
-	assert_int_equal(2, faas_emit_event(stage->bed.runtime,
-	                                    FAAS_EVENT(.type = "a", .data = "this", .data_bytes = 4), &waiter.emission));
+	assert_int_equal(2, faas_emit_event(stage->bed.runtime, FAAS_EVENT(.type = "a", .data = "this", .data_bytes = 4),
+	                                    &waiter.emission));
 	assert_int_equal(1, faas_run(stage->bed.runtime, 1));
 	assert_int_equal(FAAS_OK, waiter.code);
 	assert_string_equal("this this", waiter.during);
@@ -268,7 +270,7 @@ static void what_cannot_run_before_time_moves_is_not_waited_for(void **state)
 	faas_invocation_unref(waiter.invocation);
 }
 
-/* ---- Waits that could never end -------------------------------------------------------------------------------------- */
+/* ---- Waits that could never end ---------------------------------------------------------------------------------- */
 
 static void waiting_for_oneself_is_refused(void **state)
 {
@@ -290,8 +292,8 @@ static void waiting_for_the_emission_one_belongs_to_is_refused(void **state)
 
 	stage_register(stage, "f", NULL);
 	bed_bind(&stage->bed, "a", "f");
-	assert_int_equal(1, faas_emit_event(stage->bed.runtime, JOB_OF("a", .does = wait_for_it, .arg = &waiter),
-	                                    &waiter.emission));
+	assert_int_equal(
+		1, faas_emit_event(stage->bed.runtime, JOB_OF("a", .does = wait_for_it, .arg = &waiter), &waiter.emission));
 	assert_int_equal(1, faas_run(stage->bed.runtime, 1));
 	assert_int_equal(FAAS_EDEADLK, waiter.code);
 	assert_int_equal(FAAS_OK, faas_emission_wait(waiter.emission, 0));
@@ -351,7 +353,7 @@ static void a_slot_that_an_ancestor_holds_is_not_waited_for(void **state)
 	faas_invocation_unref(triangle.refused);
 }
 
-/* ---- Nested invokes -------------------------------------------------------------------------------------------------- */
+/* ---- Nested invokes ---------------------------------------------------------------------------------------------- */
 
 struct inner {
 	const faas_event_config *event;

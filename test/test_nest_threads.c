@@ -11,7 +11,8 @@ static void pool_open(struct pool *pool, int32_t threads, int32_t max_threads)
 {
 	memory_init(&pool->memory);
 	assert_int_equal(FAAS_OK, faas_open(FAAS_RUNTIME(.threads = threads, .max_threads = max_threads,
-	                                                 .allocator = &pool->memory.config), &pool->runtime));
+	                                                 .allocator = &pool->memory.config),
+	                                    &pool->runtime));
 }
 
 static void pool_close(struct pool *pool)
@@ -21,15 +22,16 @@ static void pool_close(struct pool *pool)
 	memory_check_empty(&pool->memory);
 }
 
-static void pool_register(struct pool *pool, const char *name, faas_handler_fn *handler, void *user, int32_t concurrency)
+static void pool_register(struct pool *pool, const char *name, faas_handler_fn *handler, void *user,
+                          int32_t concurrency)
 {
-	assert_int_equal(FAAS_OK, faas_register_function(pool->runtime, name,
-	                                                 FAAS_FUNCTION(.handler = handler, .user = user,
-	                                                               .deadline_ms = FAAS_NEVER,
-	                                                               .max_concurrency = concurrency)));
+	assert_int_equal(FAAS_OK,
+	                 faas_register_function(pool->runtime, name,
+	                                        FAAS_FUNCTION(.handler = handler, .user = user, .deadline_ms = FAAS_NEVER,
+	                                                      .max_concurrency = concurrency)));
 }
 
-/* ---- One thread ------------------------------------------------------------------------------------------------------ */
+/* ---- One thread -------------------------------------------------------------------------------------------------- */
 
 /* The event's data is a number: so many more are invoked, one inside the other; the answer is their sum. */
 static int add_up(faas_context *context, const faas_event *event)
@@ -66,9 +68,9 @@ static void one_thread_suffices_for_handlers_that_wait(void **state)
 	pool_open(&pool, 1, 1);
 	pool_register(&pool, "add", add_up, NULL, 0);
 	for (int i = 0; i < 20; i++) {
-		assert_int_equal(FAAS_OK, faas_invoke(pool.runtime, "add",
-		                                      FAAS_EVENT(.data = &number, .data_bytes = sizeof(number)), 0,
-		                                      &invocation));
+		assert_int_equal(FAAS_OK,
+		                 faas_invoke(pool.runtime, "add", FAAS_EVENT(.data = &number, .data_bytes = sizeof(number)), 0,
+		                             &invocation));
 		assert_int_equal(FAAS_OK, faas_invocation_answer(invocation, &answer, NULL, NULL));
 		memcpy(&sum, answer, sizeof(sum));
 		assert_int_equal(78, sum);
@@ -78,7 +80,7 @@ static void one_thread_suffices_for_handlers_that_wait(void **state)
 	pool_close(&pool);
 }
 
-/* ---- Depth ----------------------------------------------------------------------------------------------------------- */
+/* ---- Depth ------------------------------------------------------------------------------------------------------- */
 
 #define LONG 50
 
@@ -127,7 +129,7 @@ static void deeper_waits_go_on_on_other_threads(void **state)
 	gate_deinit(&row.ready);
 }
 
-/* ---- Cycles ---------------------------------------------------------------------------------------------------------- */
+/* ---- Cycles ------------------------------------------------------------------------------------------------------ */
 
 struct cycle {
 	struct gate both; /* each holds its only slot */

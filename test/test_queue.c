@@ -54,7 +54,7 @@ static uint64_t bytes_of_one(struct bed *bed, const char *function)
 	return after - before;
 }
 
-/* ---- Bounds -------------------------------------------------------------------------------------------------------- */
+/* ---- Bounds ------------------------------------------------------------------------------------------------------ */
 
 static void a_full_queue_refuses_and_keeps_order(void **state)
 {
@@ -196,7 +196,7 @@ static void an_emptied_queue_gives_its_memory_back(void **state)
 	assert_in_range(bed->memory.bytes, 0, before + (1 << 20));
 }
 
-/* ---- Dropping the oldest ------------------------------------------------------------------------------------------- */
+/* ---- Dropping the oldest ----------------------------------------------------------------------------------------- */
 
 struct told {
 	int count;
@@ -282,7 +282,7 @@ static void a_large_event_drops_as_many_as_it_takes(void **state)
 	assert_string_equal("99", record.calls[record.count - 2].data);
 }
 
-/* ---- Cancelling ---------------------------------------------------------------------------------------------------- */
+/* ---- Cancelling -------------------------------------------------------------------------------------------------- */
 
 static void a_cancelled_event_frees_room(void **state)
 {
@@ -369,7 +369,7 @@ static void unregistering_frees_the_runtimes_room(void **state)
 	record_deinit(&record);
 }
 
-/* ---- Waiting for room in manual mode ------------------------------------------------------------------------------- */
+/* ---- Waiting for room in manual mode ----------------------------------------------------------------------------- */
 
 static void manual_mode_never_waits_for_room(void **state)
 {

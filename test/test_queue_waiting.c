@@ -30,7 +30,7 @@ static void open_shop(const faas_runtime_config *config)
 	assert_int_equal(FAAS_OK, faas_open(&own, &shop.runtime));
 }
 
-/* A function of one handler at a time, which stands at the gate; it does, when this returns, and so is a queue of `queue_events`. */
+/* A function of one handler at a time. When this returns it stands at the gate, and `queue_events` more are queued. */
 static void add_busy(const char *name, int32_t queue_events)
 {
 	faas_event_config event = *FAAS_EVENT(.type = name);
@@ -68,7 +68,7 @@ static void close_shop(void)
 	memory_check_empty(&shop.memory);
 }
 
-/* ---- An emitter on a thread of its own ----------------------------------------------------------------------------- */
+/* ---- An emitter on a thread of its own --------------------------------------------------------------------------- */
 
 struct emitter {
 	pthread_t thread;
@@ -105,7 +105,7 @@ static int join(struct emitter *emitter)
 	return emitter->said;
 }
 
-/* ---- Tests --------------------------------------------------------------------------------------------------------- */
+/* ---- Tests ------------------------------------------------------------------------------------------------------- */
 
 static void an_emitter_waits_until_a_handler_makes_room(void **state)
 {

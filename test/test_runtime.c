@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Opening runtimes: every setting's range and effect, logging, steps, several runtimes at once. Ends: test_runtime_end.c. */
+/* Opening runtimes: every setting's range and effect, logging, steps, several at once. Ends: test_runtime_end.c. */
 #include "support.h"
 
-/* ---- Settings ------------------------------------------------------------------------------------------------------ */
+/* ---- Settings ---------------------------------------------------------------------------------------------------- */
 
 /* Opens what must not open. */
 static void check_refused(const faas_runtime_config *config, int code)
@@ -151,7 +151,7 @@ static void no_config_is_all_defaults(void **state)
 	record_deinit(&record);
 }
 
-/* ---- Allocators ---------------------------------------------------------------------------------------------------- */
+/* ---- Allocators -------------------------------------------------------------------------------------------------- */
 
 static void allocators_are_checked(void **state)
 {
@@ -220,7 +220,7 @@ static void all_memory_comes_from_the_allocator_and_goes_back(void **state)
 	/* The teardown asserts that nothing is left. */
 }
 
-/* ---- Logging ------------------------------------------------------------------------------------------------------- */
+/* ---- Logging ----------------------------------------------------------------------------------------------------- */
 
 struct log {
 	int count;
@@ -311,7 +311,7 @@ static void a_sink_may_emit_and_register_but_not_wait(void **state)
 	bed_close(&bed);
 }
 
-/* ---- Steps --------------------------------------------------------------------------------------------------------- */
+/* ---- Steps ------------------------------------------------------------------------------------------------------- */
 
 static void run_does_at_most_so_many_steps(void **state)
 {
@@ -363,7 +363,7 @@ static void next_due_tells_what_time_will_bring(void **state)
 	assert_int_equal(FAAS_NEVER, bed_next_due(bed));
 }
 
-/* ---- Several runtimes ---------------------------------------------------------------------------------------------- */
+/* ---- Several runtimes -------------------------------------------------------------------------------------------- */
 
 static int pass_on_handler(faas_context *context, const faas_event *event)
 {

@@ -26,7 +26,7 @@ static faas_invocation *add_stuck(struct bed *bed, const char *name)
 	return invocation;
 }
 
-/* ---- Draining ------------------------------------------------------------------------------------------------------ */
+/* ---- Draining ---------------------------------------------------------------------------------------------------- */
 
 static void draining_checks_its_arguments(void **state)
 {
@@ -84,7 +84,7 @@ static void draining_says_again_when_work_waits_for_time(void **state)
 	faas_invocation_unref(invocation);
 }
 
-/* ---- From inside --------------------------------------------------------------------------------------------------- */
+/* ---- From inside ------------------------------------------------------------------------------------------------- */
 
 struct tries {
 	faas_runtime *runtime;
@@ -154,7 +154,7 @@ static void no_handler_or_callback_can_run_drain_or_close(void **state)
 	assert_int_equal(0, tries.wrong);
 }
 
-/* ---- Closing ------------------------------------------------------------------------------------------------------- */
+/* ---- Closing ----------------------------------------------------------------------------------------------------- */
 
 static void closing_checks_its_arguments(void **state)
 {
@@ -328,7 +328,7 @@ static void what_fini_says_to_a_closing_runtime_is_refused(void **state)
 	bed_close(&bed);
 }
 
-/* ---- What outlives the runtime ------------------------------------------------------------------------------------- */
+/* ---- What outlives the runtime ----------------------------------------------------------------------------------- */
 
 static int answering_handler(faas_context *context, const faas_event *event)
 {

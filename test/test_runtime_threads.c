@@ -8,7 +8,7 @@
 
 #include <signal.h>
 
-/* ---- Hooks --------------------------------------------------------------------------------------------------------- */
+/* ---- Hooks ------------------------------------------------------------------------------------------------------- */
 
 enum { THREADS_MAX = 64 };
 
@@ -175,7 +175,7 @@ static void manual_mode_has_no_threads_to_announce(void **state)
 	watch_deinit(&watch);
 }
 
-/* ---- What threads are like ----------------------------------------------------------------------------------------- */
+/* ---- What threads are like --------------------------------------------------------------------------------------- */
 
 struct look {
 	char name[32];
@@ -224,7 +224,7 @@ static void threads_are_named_and_block_signals(void **state)
 	}
 }
 
-/* ---- Several runtimes, and no memory ------------------------------------------------------------------------------- */
+/* ---- Several runtimes, and no memory ----------------------------------------------------------------------------- */
 
 static void runtimes_with_threads_stand_side_by_side(void **state)
 {

@@ -4,7 +4,7 @@
 
 #include <sched.h>
 
-/* ---- Events ---------------------------------------------------------------------------------------------------------- */
+/* ---- Events ------------------------------------------------------------------------------------------------------ */
 
 static void each_rejection_has_its_counter(void **state)
 {
@@ -121,15 +121,15 @@ static void queued_memory_is_counted(void **state)
 	assert_int_equal(0, bed_totals(&stage->bed).total.queued_bytes);
 }
 
-/* ---- The bill -------------------------------------------------------------------------------------------------------- */
+/* ---- The bill ---------------------------------------------------------------------------------------------------- */
 
 static void run_times_are_billed_in_whole_milliseconds(void **state)
 {
 	static const struct {
 		int64_t takes_ns;
 		uint64_t billed_ms;
-	} cases[] = {{0, 0},          {1, 1},           {MS - 1, 1},    {MS, 1},        {MS + 1, 2},
-	             {2 * MS, 2},     {10 * MS - 1, 10}, {10 * MS, 10}, {999 * MS, 10}};
+	} cases[] = {{0, 0},        {1, 1},        {MS - 1, 1}, {MS, 1}, {MS + 1, 2}, {2 * MS, 2}, {10 * MS - 1, 10},
+	             {10 * MS, 10}, {999 * MS, 10}};
 	struct stage *stage = *state;
 	uint64_t billed_ms = 0;
 
@@ -162,7 +162,7 @@ static void time_in_init_is_counted_apart(void **state)
 	assert_int_equal(1, stats.run_time.sum_ns);
 }
 
-/* ---- Distributions --------------------------------------------------------------------------------------------------- */
+/* ---- Distributions ----------------------------------------------------------------------------------------------- */
 
 #define SAMPLES 1000
 
@@ -275,7 +275,7 @@ static void before_the_first_run_there_is_no_distribution(void **state)
 	assert_true(stats.run_time.p50_ns <= 3 && stats.run_time.p999_ns <= 3);
 }
 
-/* ---- Sizes of structs ------------------------------------------------------------------------------------------------ */
+/* ---- Sizes of structs -------------------------------------------------------------------------------------------- */
 
 static void stats_follow_the_callers_struct_size(void **state)
 {
@@ -344,7 +344,7 @@ static void stats_without_a_size_are_refused(void **state)
 	faas_function_unref(function);
 }
 
-/* ---- The runtime ----------------------------------------------------------------------------------------------------- */
+/* ---- The runtime ------------------------------------------------------------------------------------------------- */
 
 static void the_runtime_counts_what_belongs_to_no_function(void **state)
 {
@@ -400,15 +400,16 @@ static void pool_threads_are_counted(void **state)
 	faas_runtime *runtime = NULL;
 	faas_invocation *invocations[2];
 	struct faas_runtime_stats totals;
+	const faas_function_config *held = FAAS_FUNCTION(.handler = gate_handler, .user = &gate, .deadline_ms = FAAS_NEVER);
 
 	(void)state;
 	memory_init(&memory);
 	gate_init(&gate);
 	assert_int_equal(FAAS_OK, faas_open(FAAS_RUNTIME(.threads = 2, .max_threads = 2, .thread_idle_ms = FAAS_NEVER,
-	                                                 .allocator = &memory.config), &runtime));
+	                                                 .allocator = &memory.config),
+	                                    &runtime));
 	assert_int_equal(0, totals_of(runtime).threads_started);
-	assert_int_equal(FAAS_OK, faas_register_function(runtime, "f", FAAS_FUNCTION(.handler = gate_handler, .user = &gate,
-	                                                                           .deadline_ms = FAAS_NEVER)));
+	assert_int_equal(FAAS_OK, faas_register_function(runtime, "f", held));
 	for (size_t i = 0; i < COUNT_OF(invocations); i++)
 		assert_int_equal(FAAS_OK, faas_invoke_async(runtime, "f", NULL, &invocations[i]));
 	gate_await(&gate, 2);

@@ -28,7 +28,7 @@ static int passes(void (*test)(void **state))
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-/* ---- Memory -------------------------------------------------------------------------------------------------------- */
+/* ---- Memory ------------------------------------------------------------------------------------------------------ */
 
 static struct memory memory;
 
@@ -136,7 +136,7 @@ static void the_allocator_refuses_the_nth(void **state)
 	memory_check_empty(&memory);
 }
 
-/* ---- Accounts ------------------------------------------------------------------------------------------------------ */
+/* ---- Accounts ---------------------------------------------------------------------------------------------------- */
 
 /* Everything different, everything adding up. */
 static struct faas_function_stats sound(void)
@@ -219,7 +219,7 @@ static void accounts_that_do_not_add_up_are_seen(void **state)
 	}
 }
 
-/* ---- Beds ---------------------------------------------------------------------------------------------------------- */
+/* ---- Beds -------------------------------------------------------------------------------------------------------- */
 
 static void a_closed_bed(void **state)
 {

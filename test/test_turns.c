@@ -159,7 +159,7 @@ static void many_functions_take_turns(void **state)
 		assert_int_equal(EACH, works[i].runs);
 }
 
-/* ---- The seed ------------------------------------------------------------------------------------------------------ */
+/* ---- The seed ---------------------------------------------------------------------------------------------------- */
 
 /* The order in which equal functions run, as a text. */
 static void order_with_seed(uint64_t seed, char order[64])

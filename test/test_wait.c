@@ -2,7 +2,7 @@
 /* Waiting for invocations from outside, cancelling them, and callers whose time runs out. Manual mode. */
 #include "support_run.h"
 
-/* ---- Waiting --------------------------------------------------------------------------------------------------------- */
+/* ---- Waiting ----------------------------------------------------------------------------------------------------- */
 
 static void a_wait_runs_what_stands_before_and_nothing_after(void **state)
 {
@@ -102,7 +102,7 @@ static void a_wait_out_of_range_is_refused(void **state)
 	faas_invocation_unref(invocation);
 }
 
-/* ---- Cancelling ------------------------------------------------------------------------------------------------------ */
+/* ---- Cancelling -------------------------------------------------------------------------------------------------- */
 
 static void what_is_cancelled_while_queued_never_runs(void **state)
 {
@@ -290,7 +290,7 @@ static void unregistering_and_closing_cancel_what_is_queued(void **state)
 	assert_int_equal(2, stage.life.releases);
 }
 
-/* ---- The caller's time ------------------------------------------------------------------------------------------------ */
+/* ---- The caller's time ------------------------------------------------------------------------------------------- */
 
 static void a_caller_whose_time_passes_in_the_queue_gets_an_expired_invocation(void **state)
 {

@@ -56,9 +56,10 @@ static int held_handler(faas_context *context, const faas_event *event)
 
 static void pool_register(struct pool *pool, const char *name, int64_t deadline_ms)
 {
-	assert_int_equal(FAAS_OK, faas_register_function(pool->runtime, name,
-	                                                 FAAS_FUNCTION(.handler = held_handler, .user = pool,
-	                                                               .deadline_ms = deadline_ms)));
+	const faas_function_config *config =
+		FAAS_FUNCTION(.handler = held_handler, .user = pool, .deadline_ms = deadline_ms);
+
+	assert_int_equal(FAAS_OK, faas_register_function(pool->runtime, name, config));
 }
 
 static faas_invocation *start(struct pool *pool, const char *name)
@@ -69,7 +70,7 @@ static faas_invocation *start(struct pool *pool, const char *name)
 	return invocation;
 }
 
-/* ---- Waiting --------------------------------------------------------------------------------------------------------- */
+/* ---- Waiting ----------------------------------------------------------------------------------------------------- */
 
 static void a_wait_ends_with_its_time_or_with_the_invocation(void **state)
 {
@@ -136,7 +137,7 @@ static void all_who_wait_are_woken(void **state)
 	gate_deinit(&waiting);
 }
 
-/* ---- Ending what runs ------------------------------------------------------------------------------------------------ */
+/* ---- Ending what runs -------------------------------------------------------------------------------------------- */
 
 static void a_handler_at_work_can_be_cancelled(void **state)
 {
@@ -194,9 +195,9 @@ static void a_callers_time_ends_the_run(void **state)
 {
 	struct pool *pool = *state;
 
-	assert_int_equal(FAAS_OK, faas_register_function(pool->runtime, "f",
-	                                                 FAAS_FUNCTION(.handler = spin_until_cancelled,
-	                                                               .deadline_ms = FAAS_NEVER)));
+	assert_int_equal(FAAS_OK,
+	                 faas_register_function(pool->runtime, "f",
+	                                        FAAS_FUNCTION(.handler = spin_until_cancelled, .deadline_ms = FAAS_NEVER)));
 	for (int i = 0; i < 20; i++) {
 		faas_invocation *invocation = NULL;
 		int status;
@@ -210,7 +211,7 @@ static void a_callers_time_ends_the_run(void **state)
 	}
 }
 
-/* ---- Callbacks ------------------------------------------------------------------------------------------------------- */
+/* ---- Callbacks --------------------------------------------------------------------------------------------------- */
 
 struct told {
 	faas_runtime *runtime;

@@ -55,7 +55,7 @@ static void pass_time(int64_t ns)
 	model_complain(faas_clock_advance(walk->bed.clock, ns) != FAAS_OK, "the clock stood still");
 }
 
-/* ---- Functions come and go --------------------------------------------------------------------------------------------- */
+/* ---- Functions come and go --------------------------------------------------------------------------------------- */
 
 static int walk_init(faas_context *context, void **ret_state);
 static void walk_fini(void *state, void *user);
@@ -129,7 +129,7 @@ static int is_bound(int slot, int type)
 	return 0;
 }
 
-/* ---- Events ------------------------------------------------------------------------------------------------------------ */
+/* ---- Events ------------------------------------------------------------------------------------------------------ */
 
 static void emit(void)
 {
@@ -169,20 +169,21 @@ static void invoke_async(void)
 	struct handle *handle = free_handle();
 	int expected = model ? model_admit(model, number) : FAAS_ENOTFOUND;
 	faas_invocation *invocation = NULL;
-	int code = faas_invoke_async(walk->bed.runtime, names[slot],
-	                             FAAS_EVENT(.data = &number, .data_bytes = sizeof(number)),
-	                             handle ? &invocation : NULL);
+	int code =
+		faas_invoke_async(walk->bed.runtime, names[slot], FAAS_EVENT(.data = &number, .data_bytes = sizeof(number)),
+	                      handle ? &invocation : NULL);
 
 	/* Somebody else may still have a handle of the one that is gone. */
 	if (!model && walk->models && !walk->models->is_registered)
-		model_complain(faas_function_invoke_async(walk->models->handle, NULL, NULL) != model_admit(walk->models, number),
+		model_complain(faas_function_invoke_async(walk->models->handle, NULL, NULL) !=
+		                   model_admit(walk->models, number),
 		               "a function that is gone took an event");
 	model_complain(code != expected, "an asynchronous invoke came out otherwise");
 	if (invocation)
 		*handle = (struct handle){.model = model, .number = number, .invocation = invocation};
 }
 
-/* The invoke has given up on what is still queued: there is no way to run it, or the time of a handler around it is over. */
+/* The invoke has given up on what is still queued: it cannot run, or the time of a handler around the call is over. */
 static void check_given_up(struct model *model, int at, int code)
 {
 	model_complain(code != FAAS_EAGAIN && code != FAAS_EDEADLK && code != FAAS_ETIMEDOUT, "an invoke gave up so early");
@@ -206,7 +207,8 @@ static void invoke(void)
 	*handle = (struct handle){.model = model, .number = number};
 	/* Inside of a handler the thread runs this very event. Outside it runs whatever comes before. */
 	model->claimed = walk->depth > 0 ? number : NOBODY;
-	code = faas_invoke(walk->bed.runtime, names[slot], FAAS_EVENT(.data = &number, .data_bytes = sizeof(number)), 0, NULL);
+	code =
+		faas_invoke(walk->bed.runtime, names[slot], FAAS_EVENT(.data = &number, .data_bytes = sizeof(number)), 0, NULL);
 	model->claimed = NOBODY;
 	at = model_find(model, number);
 	if (at != NOBODY)
@@ -236,7 +238,7 @@ static void cancel(void)
 	handle->model = NULL;
 }
 
-/* ---- What functions do ------------------------------------------------------------------------------------------------- */
+/* ---- What functions do ------------------------------------------------------------------------------------------- */
 
 static int walk_init(faas_context *context, void **ret_state)
 {
@@ -298,7 +300,7 @@ static int walk_handler(faas_context *context, const faas_event *event)
 	return result;
 }
 
-/* ---- The walk ---------------------------------------------------------------------------------------------------------- */
+/* ---- The walk ---------------------------------------------------------------------------------------------------- */
 
 static void operate(void)
 {

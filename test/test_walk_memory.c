@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A random walk on which allocations are refused now and then, one or a few in a row, in calls, steps and handlers. A
- * call may then say FAAS_ENOMEM; but the accounts hold after every step, what was accepted is settled exactly once, what
- * was begun ends, and no memory is lost. Manual mode.
+ * call may then say FAAS_ENOMEM; but the accounts hold after every step, what was accepted is settled exactly once,
+ * what was begun ends, and no memory is lost. Manual mode.
  *
  * FAAS_TEST_SEED repeats a walk; FAAS_TEST_REPEAT says how many there are.
  */
@@ -50,17 +50,17 @@ static void emission_told_once(faas_emission *emission, void *user)
 	++*(int *)user;
 }
 
-/* ---- Operations -------------------------------------------------------------------------------------------------------- */
+/* ---- Operations -------------------------------------------------------------------------------------------------- */
 
 static void act_inside(faas_context *context, void *arg);
 
 static void register_one(void)
 {
-	faas_function_config config = *FAAS_FUNCTION(
-		.handler = job_handler, .init = life_init, .fini = life_fini, .release = life_release,
-		.user = &walk->stage.life, .keep_warm_ms = 1 + draw(50), .queue_events = 1 + draw(5), .queue_full = draw(2),
-		.max_concurrency = draw(3), .flags = draw(3) == 0 ? FAAS_FUNCTION_INLINE : 0, .deadline_ms = 10,
-		.init_backoff_ms = 3);
+	faas_function_config config =
+		*FAAS_FUNCTION(.handler = job_handler, .init = life_init, .fini = life_fini, .release = life_release,
+	                   .user = &walk->stage.life, .keep_warm_ms = 1 + draw(50), .queue_events = 1 + draw(5),
+	                   .queue_full = draw(2), .max_concurrency = draw(3),
+	                   .flags = draw(3) == 0 ? FAAS_FUNCTION_INLINE : 0, .deadline_ms = 10, .init_backoff_ms = 3);
 	int code;
 
 	config.provisioned = draw(3) == 0 ? draw(config.max_concurrency + 1) : 0;
@@ -71,15 +71,17 @@ static void register_one(void)
 
 static void unregister_one(void)
 {
-	expect("unregister", faas_unregister_function(walk->stage.bed.runtime, names[draw(SLOTS)]), FAAS_ENOTFOUND, 0, 0, 0);
+	expect("unregister", faas_unregister_function(walk->stage.bed.runtime, names[draw(SLOTS)]), FAAS_ENOTFOUND, 0, 0,
+	       0);
 }
 
 static void bind_one(void)
 {
 	static const char *const patterns[] = {"a", ">", "*"};
 
-	expect("bind", faas_bind(walk->stage.bed.runtime, FAAS_BINDING(.pattern = patterns[draw(COUNT_OF(patterns))],
-	                                                              .function = names[draw(SLOTS)]), NULL),
+	expect("bind",
+	       faas_bind(walk->stage.bed.runtime,
+	                 FAAS_BINDING(.pattern = patterns[draw(COUNT_OF(patterns))], .function = names[draw(SLOTS)]), NULL),
 	       FAAS_ENOTFOUND, 0, 0, 0);
 }
 
@@ -94,8 +96,8 @@ static void emit(void)
 	expect("emit", faas_emit_event(walk->stage.bed.runtime, &event, wants ? at : NULL), FAAS_EFULL, FAAS_ELOOP, 0, 0);
 	if (!wants || !*at)
 		return;
-	expect("on_settled", faas_emission_on_settled(*at, emission_told_once, &walk->emission_told[walk->emission_count]), 0,
-	       0, 0, 0);
+	expect("on_settled", faas_emission_on_settled(*at, emission_told_once, &walk->emission_told[walk->emission_count]),
+	       0, 0, 0, 0);
 	walk->emission_count++;
 }
 
@@ -122,11 +124,13 @@ static void invoke_async(void)
 
 static void invoke(void)
 {
-	static const int outcomes[] = {FAAS_ENOTFOUND, FAAS_EFULL,   FAAS_ELOOP,  FAAS_EFAILED,  FAAS_ETIMEDOUT, FAAS_ECANCELLED,
-	                               FAAS_EDROPPED,  FAAS_EDEADLK, FAAS_EAGAIN, FAAS_EINIT,    FAAS_ENOMEM,    FAAS_OK};
+	static const int outcomes[] = {FAAS_ENOTFOUND, FAAS_EFULL,      FAAS_ELOOP,    FAAS_EFAILED,
+	                               FAAS_ETIMEDOUT, FAAS_ECANCELLED, FAAS_EDROPPED, FAAS_EDEADLK,
+	                               FAAS_EAGAIN,    FAAS_EINIT,      FAAS_ENOMEM,   FAAS_OK};
 	faas_invocation *invocation = NULL;
-	int code = faas_invoke(walk->stage.bed.runtime, names[draw(SLOTS)],
-	                       JOB(.does = act_inside, .reply = "answer"), draw(2) * 5, &invocation), is_known = 0;
+	int is_known = 0;
+	int code = faas_invoke(walk->stage.bed.runtime, names[draw(SLOTS)], JOB(.does = act_inside, .reply = "answer"),
+	                       draw(2) * 5, &invocation);
 
 	for (size_t i = 0; i < COUNT_OF(outcomes); i++)
 		is_known |= code == outcomes[i];
@@ -158,8 +162,8 @@ static void pass_time(void)
 static void operate(void)
 {
 	static void (*const operations[])(void) = {
-		register_one, register_one, unregister_one, bind_one, emit, emit, invoke_async, invoke, cancel, pass_time,
-		step,         step,         step,           step,
+		register_one, register_one, unregister_one, bind_one, emit, emit, invoke_async,
+		invoke,       cancel,       pass_time,      step,     step, step, step,
 	};
 	void (*operation)(void) = operations[draw(COUNT_OF(operations))];
 
@@ -181,7 +185,7 @@ static void act_inside(faas_context *context, void *arg)
 	}
 }
 
-/* ---- The walk ------------------------------------------------------------------------------------------------------------ */
+/* ---- The walk ---------------------------------------------------------------------------------------------------- */
 
 static void check_all(void)
 {

@@ -30,7 +30,7 @@ static int run_nest(struct stage *stage, const char *name, struct nest *nest)
 	return stage_invoke(stage, name, JOB(.does = go_down, .arg = nest, .takes_ns = nest->each_takes_ns));
 }
 
-/* ---- Cold and warm --------------------------------------------------------------------------------------------------- */
+/* ---- Cold and warm ----------------------------------------------------------------------------------------------- */
 
 static void in_init_peek(faas_context *context, void *arg)
 {
@@ -122,7 +122,7 @@ static void the_worker_used_last_is_taken_first(void **state)
 	assert_int_equal(5, bed_stats(&stage->bed, "f").warm_starts);
 }
 
-/* ---- Idle workers ---------------------------------------------------------------------------------------------------- */
+/* ---- Idle workers ------------------------------------------------------------------------------------------------ */
 
 static void an_idle_worker_is_retired_at_its_nanosecond(void **state)
 {
@@ -219,7 +219,7 @@ static void by_default_workers_are_kept_for_ten_minutes(void **state)
 	assert_int_equal(600000 * MS, bed_next_due(&stage->bed));
 }
 
-/* ---- Provisioned workers --------------------------------------------------------------------------------------------- */
+/* ---- Provisioned workers ----------------------------------------------------------------------------------------- */
 
 static void provisioned_workers_are_made_ahead_of_need(void **state)
 {
@@ -379,10 +379,10 @@ static void unregistering_before_the_first_start_starts_nothing(void **state)
 static void provisioned_starts_leave_room_for_events(void **state)
 {
 	struct stage *stage = *state;
+	const faas_function_config *more_than_may_run =
+		FAAS_FUNCTION(.handler = job_handler, .provisioned = 3, .max_concurrency = 2);
 
-	assert_int_equal(FAAS_EINVAL, faas_register_function(stage->bed.runtime, "f",
-	                                                     FAAS_FUNCTION(.handler = job_handler, .provisioned = 3,
-	                                                                   .max_concurrency = 2)));
+	assert_int_equal(FAAS_EINVAL, faas_register_function(stage->bed.runtime, "f", more_than_may_run));
 	stage_register(stage, "f", FAAS_FUNCTION(.provisioned = 2, .max_concurrency = 2));
 	stage_queue(stage, "f", NULL);
 	assert_int_equal(3, bed_run(&stage->bed));
@@ -390,7 +390,7 @@ static void provisioned_starts_leave_room_for_events(void **state)
 	assert_int_equal(1, stage->life.runs);
 }
 
-/* ---- How many at once ------------------------------------------------------------------------------------------------ */
+/* ---- How many at once -------------------------------------------------------------------------------------------- */
 
 static void more_than_max_concurrency_would_wait_for_itself(void **state)
 {

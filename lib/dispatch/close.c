@@ -207,6 +207,9 @@ int faas_close(faas_runtime *runtime, int64_t grace_ms, uint32_t flags)
 		continue;
 	faas__executor_stop(executor);
 	occupied = faas__executor_join(executor, until);
+	/* One that was about to begin when the others were told. From here on none begins any more. */
+	if (occupied > 0)
+		faas__runners_cancel_all(runtime);
 	while (faas__callback_run_one(runtime))
 		continue;
 	if (occupied > 0 && !(flags & FAAS_CLOSE_DETACH))

@@ -134,6 +134,8 @@ void act_advance(struct sim *sim, const struct draw *draw)
 {
 	int64_t due = 0;
 
+	if (sim->holds_clock)
+		return;
 	switch (draw_pick(draw, 0, 8)) {
 	case 0:
 		advance(sim, MS);

@@ -102,6 +102,7 @@ int hook_handler(faas_context *context, const faas_event *event)
 	if (!attempt || has_failed())
 		return 0;
 	attempt->awaits_handler = false;
+	sim->holds_clock = false;
 	place.attempt = attempt;
 	place_push(sim, &place);
 	trace("handler of f%d, event %d%s", function->name, attempt->invocation->event->number,
@@ -151,6 +152,7 @@ int hook_init(faas_context *context, void **ret_state)
 		complain("init", "f%d starts a worker ahead of need inside of something", function->name);
 	if (has_failed())
 		return 1;
+	sim->holds_clock = false;
 	place.attempt = attempt;
 	place_push(sim, &place);
 	trace("init of f%d%s", function->name, attempt->invocation ? "" : ", ahead of need");

@@ -12,10 +12,11 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
-#define SECONDS 10 /* of processor time for one run */
-#define TRIES 6000
+#define RUN_SECONDS 3     /* of processor time for one run, before it counts as hung */
+#define SEARCH_SECONDS 60 /* then what is there is short enough */
 
 static int report_to = -1;
 
@@ -44,7 +45,7 @@ static void tell_op(int op)
 
 static void child(const struct plan *plan, bool is_tracing_wanted)
 {
-	struct rlimit limit = {.rlim_cur = SECONDS, .rlim_max = SECONDS + 1}, no_core = {0};
+	struct rlimit limit = {.rlim_cur = RUN_SECONDS, .rlim_max = RUN_SECONDS + 1}, no_core = {0};
 	struct message message = {.is_end = true};
 
 	(void)setrlimit(RLIMIT_CPU, &limit);
@@ -114,14 +115,14 @@ void verdict_of(const struct plan *plan, bool is_tracing_wanted, struct verdict 
 struct search {
 	struct plan *plan;
 	const char *kind;
-	int tries;
+	time_t began;
 };
 
 static bool still_fails(struct search *search, const struct plan *plan)
 {
 	struct verdict verdict;
 
-	if (search->tries++ >= TRIES)
+	if (time(NULL) - search->began > SEARCH_SECONDS)
 		return false;
 	verdict_of(plan, false, &verdict);
 	return verdict.has_failed && strcmp(verdict.kind, search->kind) == 0;
@@ -186,7 +187,7 @@ static void make_plain(struct search *search, uint32_t *plain)
 
 void shrink(struct plan *plan, const char *kind)
 {
-	struct search search = {.plan = plan, .kind = kind};
+	struct search search = {.plan = plan, .kind = kind, .began = time(NULL)};
 	struct verdict verdict;
 
 	verdict_of(plan, false, &verdict);

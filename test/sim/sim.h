@@ -89,6 +89,7 @@ struct sim {
 	int states_alive;
 	int op;           /* that is done */
 	bool is_quiet;    /* callbacks do nothing of their own */
+	bool holds_clock; /* a synchronous invoke on the host's side has not taken a step: see act_wait.c */
 };
 
 /* ---- run.c -------------------------------------------------------------------------------------------------------- */
