@@ -175,7 +175,7 @@ bool faas__settle_attempt(faas_context *context, enum end end, int code, int han
 	int64_t took;
 
 	/* Late is late, whether or not anybody saw it pass: it counts up to its deadline. */
-	if (end == END_TIMED_OUT && now > context->deadline)
+	if ((end == END_TIMED_OUT || context->is_init) && now > context->deadline)
 		now = context->deadline;
 	took = now - context->started;
 

@@ -134,7 +134,7 @@ void act_advance(struct sim *sim, const struct draw *draw)
 {
 	int64_t due = 0;
 
-	if (sim->holds_clock)
+	if (sim->place->holds_clock)
 		return;
 	switch (draw_pick(draw, 0, 8)) {
 	case 0:

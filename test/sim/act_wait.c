@@ -122,13 +122,7 @@ void send_sync(struct sim *sim, struct model_function *function, const struct mo
 	      (long long)timeout);
 	expected = predict(sim, invocation, &is_open);
 	is_accepted = function->stats.accepted > accepted;
-	/*
-	 * Left out: what the event pushes out of the queue calls back before the first step, and if the clock went past the
-	 * timeout there, a worker would be taken and given back in vain, which nobody promises how to count.
-	 */
-	sim->holds_clock = sim->place->kind == PLACE_HOST;
 	result = real_invoke(sim, function, &form.config, timeout, wants ? &real : NULL, draw);
-	sim->holds_clock = false;
 	if (has_failed())
 		return;
 	if (is_open && sim->model.target)

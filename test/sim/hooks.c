@@ -2,6 +2,10 @@
 /*
  * What the library calls. Each tells the model, which says whether this may happen now, and then does what its script
  * says. After the first disagreement they do nothing any more, so that the call under way comes to its end.
+ *
+ * Left out: a callback that comes at once, inside of what settled its invocation, does not move the clock. It is not
+ * promised whether a worker's idle time begins before or after it, nor how a worker is counted that was taken for a
+ * caller whose time ended in it.
  */
 #include "sim.h"
 
@@ -102,7 +106,6 @@ int hook_handler(faas_context *context, const faas_event *event)
 	if (!attempt || has_failed())
 		return 0;
 	attempt->awaits_handler = false;
-	sim->holds_clock = false;
 	place.attempt = attempt;
 	place_push(sim, &place);
 	trace("handler of f%d, event %d%s", function->name, attempt->invocation->event->number,
@@ -152,7 +155,6 @@ int hook_init(faas_context *context, void **ret_state)
 		complain("init", "f%d starts a worker ahead of need inside of something", function->name);
 	if (has_failed())
 		return 1;
-	sim->holds_clock = false;
 	place.attempt = attempt;
 	place_push(sim, &place);
 	trace("init of f%d%s", function->name, attempt->invocation ? "" : ", ahead of need");
@@ -228,6 +230,7 @@ void hook_settled(faas_invocation *real, void *user)
 	if (has_failed())
 		return;
 	catch_up(sim);
+	place.holds_clock = invocation->call == CALL_DUE_NOW;
 	model_called(&sim->model, &invocation->call);
 	place_push(sim, &place);
 	trace("callback of event %d at f%d", invocation->event->number, invocation->function->name);

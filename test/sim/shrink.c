@@ -15,8 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define RUN_SECONDS 3     /* of processor time for one run, before it counts as hung */
-#define SEARCH_SECONDS 60 /* then what is there is short enough */
+#define RUN_SECONDS 2     /* of processor time for one run, before it counts as hung */
+#define SEARCH_SECONDS 40 /* then what is there is short enough */
 
 static int report_to = -1;
 

@@ -69,6 +69,7 @@ struct place {
 	faas_context *context;         /* of a handler or init */
 	struct model_attempt *attempt; /* likewise */
 	struct model_emission *waits_for; /* all that may run inside the call that is made from here; NULL: see model.target */
+	bool holds_clock;              /* a callback that comes at once: see hooks.c */
 	struct place *outer;
 };
 
@@ -89,7 +90,6 @@ struct sim {
 	int states_alive;
 	int op;           /* that is done */
 	bool is_quiet;    /* callbacks do nothing of their own */
-	bool holds_clock; /* a synchronous invoke on the host's side has not taken a step: see act_wait.c */
 };
 
 /* ---- run.c -------------------------------------------------------------------------------------------------------- */

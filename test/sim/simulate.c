@@ -24,7 +24,7 @@
 
 #include "shrink.h"
 
-#define RUN_SECONDS 20 /* of processor time, before a run counts as hung */
+#define RUN_SECONDS 10 /* of processor time, before a run counts as hung */
 
 struct options {
 	uint64_t first;
