@@ -103,7 +103,7 @@ int faas__offer_until(struct offer *offer, faas_function *function, const struct
 		if (code == FAAS_OK)
 			return code;
 	}
-	return load_acquire(&offer->runtime->phase) == RUNTIME_OPEN ? code : FAAS_ECLOSED;
+	return faas__intake_check(offer->runtime) == FAAS_OK ? code : FAAS_ECLOSED;
 }
 
 /* ---- Emitting to all that match ---------------------------------------------------------------------------------- */

@@ -111,6 +111,9 @@ bool faas__settle_abandon(faas_invocation *invocation, enum end end, int64_t now
 	/* From here on the attempt's thread cannot go past its end; see invocation.h. */
 	context = invocation->attempt;
 	store_release(&context->is_given_up, 1);
+	/* Who cancels may have looked at the clock before the attempt began. */
+	if (now < context->started)
+		now = context->started;
 	if (now > context->deadline)
 		now = context->deadline;
 	faas__mutex_lock(&function->mu);

@@ -53,10 +53,9 @@ static void give_back(faas_function *function, struct worker *worker, int64_t no
 {
 	function->active--;
 	function->busy--;
-	if (worker) {
+	if (worker)
 		faas__worker_put_warm(function, worker, now);
-		faas__worker_arm_timer(function);
-	}
+	faas__worker_arm_timer(function);
 	if (load_relaxed(&function->is_closed) || function->warm_count + function->busy + function->starting <
 	                                              function->provisioned)
 		store_seq_cst(&function->chores, 1);
