@@ -211,16 +211,99 @@ static void threads_and_workers_come_and_go(uint64_t seed)
 	free(scene);
 }
 
+/* ---- One at a time ----------------------------------------------------------------------------------------------- */
+
+#define SINGLES 1500 /* of each host */
+
+/* A host that emits its next event as soon as the one before has run: just when a thread goes idle or to sleep. */
+struct pinger {
+	struct pingers *all;
+	uint64_t seed;
+	atomic_int seen;
+};
+
+struct pingers {
+	faas_function *functions[2];
+	struct pinger hosts[HOSTS];
+};
+
+static int see(faas_context *context, const faas_event *event)
+{
+	struct pinger *host;
+
+	(void)context;
+	memcpy(&host, faas_event_data(event, NULL), sizeof(host));
+	atomic_fetch_add(&host->seen, 1);
+	return 0;
+}
+
+static void ping(void *arg)
+{
+	struct pinger *host = arg;
+	const faas_event_config event = {.struct_size = sizeof(event), .data = &host, .data_bytes = sizeof(host)};
+
+	for (int i = 0; i < SINGLES; i++) {
+		faas_function *function = host->all->functions[random_below(&host->seed, 2)];
+
+		if (faas_function_invoke_async(function, &event, NULL) != FAAS_OK)
+			return;
+		while (atomic_load(&host->seen) <= i)
+			if (random_below(&host->seed, 64) == 0)
+				sched_yield();
+		for (volatile uint64_t turns = random_below(&host->seed, 100); turns > 0; turns--)
+			continue;
+	}
+}
+
+static void single_events_wake_a_thread(uint64_t seed)
+{
+	static const char *const ping_names[2] = {"free", "limited"};
+	struct pingers *all = calloc(1, sizeof(*all));
+	faas_runtime *runtime;
+	struct crowd crowd;
+
+	assert_non_null(all);
+	runtime = open_runtime(FAAS_RUNTIME(.threads = 1 + (int32_t)random_below(&seed, 2),
+	                                    .spin_us = random_below(&seed, 2) ? FAAS_NONE : 2));
+	for (int f = 0; f < 2; f++) {
+		assert_int_equal(FAAS_OK, faas_register_function(runtime, ping_names[f],
+		                                                 FAAS_FUNCTION(.handler = see, .max_concurrency = f ? 1 : 0)));
+		all->functions[f] = find_function(runtime, ping_names[f]);
+	}
+	crowd_init(&crowd);
+	for (int h = 0; h < HOSTS; h++) {
+		all->hosts[h].all = all;
+		all->hosts[h].seed = stress_fork(&seed);
+		crowd_add(&crowd, ping, &all->hosts[h]);
+	}
+	crowd_start(&crowd);
+	crowd_join(&crowd);
+	for (int h = 0; h < HOSTS; h++)
+		CHECK_EQUAL(SINGLES, all->hosts[h].seen);
+	CHECK_EQUAL(HOSTS * SINGLES, totals_of(runtime).total.accepted);
+	for (int f = 0; f < 2; f++)
+		faas_function_unref(all->functions[f]);
+	close_runtime(runtime, FAAS_NEVER);
+	free(all);
+}
+
 static void coming_and_going(void **state)
 {
 	(void)state;
 	stress("churn@idle", 20, threads_and_workers_come_and_go);
 }
 
+static void one_at_a_time(void **state)
+{
+	(void)state;
+	stress("churn@single", 8, single_events_wake_a_thread);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		{"churn@bursts while threads leave and workers retire: nothing is lost", coming_and_going, NULL, NULL, NULL},
+		{"churn@one event at a time: each wakes a thread that goes to sleep", one_at_a_time, NULL, NULL, NULL},
 	};
 
 	return cmocka_run_group_tests_name("stress churn", tests, NULL, NULL);
