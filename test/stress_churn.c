@@ -217,14 +217,9 @@ static void threads_and_workers_come_and_go(uint64_t seed)
 
 /* A host that emits its next event as soon as the one before has run: just when a thread goes idle or to sleep. */
 struct pinger {
-	struct pingers *all;
+	faas_function *function; /* its own: nobody else's event would wake a thread for it */
 	uint64_t seed;
 	atomic_int seen;
-};
-
-struct pingers {
-	faas_function *functions[2];
-	struct pinger hosts[HOSTS];
 };
 
 static int see(faas_context *context, const faas_event *event)
@@ -243,9 +238,7 @@ static void ping(void *arg)
 	const faas_event_config event = {.struct_size = sizeof(event), .data = &host, .data_bytes = sizeof(host)};
 
 	for (int i = 0; i < SINGLES; i++) {
-		faas_function *function = host->all->functions[random_below(&host->seed, 2)];
-
-		if (faas_function_invoke_async(function, &event, NULL) != FAAS_OK)
+		if (faas_function_invoke_async(host->function, &event, NULL) != FAAS_OK)
 			return;
 		while (atomic_load(&host->seen) <= i)
 			if (random_below(&host->seed, 64) == 0)
@@ -257,34 +250,30 @@ static void ping(void *arg)
 
 static void single_events_wake_a_thread(uint64_t seed)
 {
-	static const char *const ping_names[2] = {"free", "limited"};
-	struct pingers *all = calloc(1, sizeof(*all));
+	struct pinger *hosts = calloc(HOSTS, sizeof(*hosts));
 	faas_runtime *runtime;
 	struct crowd crowd;
 
-	assert_non_null(all);
+	assert_non_null(hosts);
 	runtime = open_runtime(FAAS_RUNTIME(.threads = 1 + (int32_t)random_below(&seed, 2),
 	                                    .spin_us = random_below(&seed, 2) ? FAAS_NONE : 2));
-	for (int f = 0; f < 2; f++) {
-		assert_int_equal(FAAS_OK, faas_register_function(runtime, ping_names[f],
-		                                                 FAAS_FUNCTION(.handler = see, .max_concurrency = f ? 1 : 0)));
-		all->functions[f] = find_function(runtime, ping_names[f]);
-	}
 	crowd_init(&crowd);
 	for (int h = 0; h < HOSTS; h++) {
-		all->hosts[h].all = all;
-		all->hosts[h].seed = stress_fork(&seed);
-		crowd_add(&crowd, ping, &all->hosts[h]);
+		assert_int_equal(FAAS_OK, faas_register_function(runtime, names[h],
+		                                                 FAAS_FUNCTION(.handler = see, .max_concurrency = h % 2)));
+		hosts[h].function = find_function(runtime, names[h]);
+		hosts[h].seed = stress_fork(&seed);
+		crowd_add(&crowd, ping, &hosts[h]);
 	}
 	crowd_start(&crowd);
 	crowd_join(&crowd);
-	for (int h = 0; h < HOSTS; h++)
-		CHECK_EQUAL(SINGLES, all->hosts[h].seen);
+	for (int h = 0; h < HOSTS; h++) {
+		CHECK_EQUAL(SINGLES, hosts[h].seen);
+		faas_function_unref(hosts[h].function);
+	}
 	CHECK_EQUAL(HOSTS * SINGLES, totals_of(runtime).total.accepted);
-	for (int f = 0; f < 2; f++)
-		faas_function_unref(all->functions[f]);
 	close_runtime(runtime, FAAS_NEVER);
-	free(all);
+	free(hosts);
 }
 
 static void coming_and_going(void **state)

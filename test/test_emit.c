@@ -163,6 +163,7 @@ static void entries_are_read_with_care(void **state)
 	assert_string_equal("f", larger.stats.function);
 	assert_int_equal(0, larger.extra);
 	faas_emission_unref(emission);
+	bed_run(bed);
 	record_deinit(&record);
 }
 

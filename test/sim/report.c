@@ -72,6 +72,8 @@ void trace(const char *format, ...)
 	(void)vprintf(format, arguments);
 	va_end(arguments);
 	(void)printf("\n");
+	/* So that nothing is lost where it crashes. */
+	(void)fflush(stdout);
 }
 
 const char *code_name(int code)

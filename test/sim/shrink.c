@@ -54,9 +54,6 @@ static void child(const struct plan *plan, bool is_tracing_wanted)
 		int nowhere = open("/dev/null", O_WRONLY);
 
 		(void)dup2(nowhere, STDERR_FILENO);
-	} else {
-		/* Line by line, so that nothing is lost where it crashes. */
-		(void)setvbuf(stdout, NULL, _IOLBF, 0);
 	}
 	message.has_failed = !run_plan(plan, is_tracing_wanted, tell_op);
 	(void)fflush(stdout);
