@@ -90,8 +90,9 @@ bool faas__settle_unrun(faas_invocation *invocation, enum end end)
 	removed = faas__queue_remove(function, invocation, &freed, &dead);
 	sub_seq_cst(&function->load, freed);
 	faas__function_unlock_and_finish(function);
-	faas__settle_counted(invocation, end, false);
+	/* Room first: a callback may want it. */
 	faas__queue_freed(function, freed);
+	faas__settle_counted(invocation, end, false);
 	if (removed)
 		faas__invocation_unref(invocation);
 	faas__dead_unref(dead);

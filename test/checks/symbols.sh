@@ -123,6 +123,9 @@ fi
 shared=$1
 archive=$2
 failures=0
+for file in "$shared" "$archive"; do
+	[ -f "$file" ] || { echo "symbols: there is no $file"; exit 1; }
+done
 
 fail() {
 	echo "symbols: $*"
