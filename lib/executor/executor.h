@@ -66,6 +66,11 @@ bool faas__slot_claim_due(struct slot *slot, int64_t now, void **ret_attempt);
 bool faas__slot_claim(struct slot *slot, void **ret_attempt);
 void faas__slot_let_go(struct slot *slot);
 
+static inline bool faas__slot_is_claimed(const struct slot *slot)
+{
+	return (load_acquire(&slot->word) & 2) != 0;
+}
+
 static inline bool faas__slot_is_running(const struct slot *slot)
 {
 	return (load_acquire(&slot->word) & 1) != 0;

@@ -73,7 +73,17 @@ struct claimed {
 	size_t count;
 };
 
-/* Claims all that runs on a thread that this visit has not seen yet. False: it has seen all. */
+/* Whether somebody else is at one of the thread's slots, which is over soon. */
+static bool is_any_claimed(const struct thread *thread)
+{
+	for (size_t depth = 0; depth < THREAD_DEPTH; depth++)
+		if (faas__slot_is_claimed(&thread->slots[depth]))
+			return true;
+	return false;
+}
+
+/* Claims all that runs on a thread that this visit has not seen yet; nothing, while others are at it. False: it has seen
+   all. */
 static bool claim_thread(struct executor *executor, uint64_t visit, struct claimed *claimed)
 {
 	bool found = false;
@@ -85,8 +95,10 @@ static bool claim_thread(struct executor *executor, uint64_t visit, struct claim
 
 		if (thread->visited == visit)
 			continue;
-		thread->visited = visit;
 		found = true;
+		if (is_any_claimed(thread))
+			break;
+		thread->visited = visit;
 		for (size_t depth = 0; depth < THREAD_DEPTH; depth++) {
 			struct slot *slot = &thread->slots[depth];
 
@@ -106,12 +118,15 @@ void faas__executor_visit(struct executor *executor, void (*visit)(void *attempt
 
 	faas__mutex_lock(&executor->visit_mu);
 	number = ++executor->visits;
-	while (claim_thread(executor, number, &claimed))
+	while (claim_thread(executor, number, &claimed)) {
+		if (claimed.count == 0)
+			faas__thread_yield();
 		for (size_t i = 0; i < claimed.count; i++) {
 			if (claimed.attempts[i])
 				visit(claimed.attempts[i], arg);
 			faas__slot_let_go(claimed.slots[i]);
 		}
+	}
 	faas__mutex_unlock(&executor->visit_mu);
 }
 
