@@ -8,7 +8,8 @@
  *     watch      a thread that reads the numbers all the time
  *     tally      an allocator that counts and nothing else: it adds no order between threads for sanitizers to see
  *
- * Nothing here waits for time to pass. What a scenario waits for is a join, a drain, or a handler at a gate.
+ * Nothing here waits for time to pass. What a scenario waits for is a join, a drain, or a handler at a gate. What threads
+ * of a runtime may still touch when an assertion has failed lies in static or allocated memory, not on the stack.
  */
 #ifndef TEST_STRESS_H
 #define TEST_STRESS_H

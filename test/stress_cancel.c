@@ -413,7 +413,7 @@ static void scene_free(struct scene *scene, struct tally_memory *memory)
 
 static void invocations_settle_once(uint64_t seed)
 {
-	struct tally_memory memory;
+	static struct tally_memory memory;
 	struct faas_runtime_stats total;
 	struct scene *scene;
 
@@ -426,7 +426,7 @@ static void invocations_settle_once(uint64_t seed)
 
 static void emissions_settle_once(uint64_t seed)
 {
-	struct tally_memory memory;
+	static struct tally_memory memory;
 	struct faas_runtime_stats total;
 	struct scene *scene;
 
@@ -439,7 +439,7 @@ static void emissions_settle_once(uint64_t seed)
 
 static void impatient_calls_are_answered(uint64_t seed)
 {
-	struct tally_memory memory;
+	static struct tally_memory memory;
 	struct faas_runtime_stats total;
 	uint64_t outcomes[64] = {0};
 	struct scene *scene;

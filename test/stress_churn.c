@@ -171,7 +171,7 @@ static void threads_and_workers_come_and_go(uint64_t seed)
 {
 	struct scene *scene = calloc(1, sizeof(*scene));
 	struct faas_runtime_stats total;
-	struct tally_memory memory;
+	static struct tally_memory memory;
 	uint64_t accepted = 0;
 	struct crowd crowd, watchers;
 	struct watch watch;

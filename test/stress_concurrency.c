@@ -258,7 +258,7 @@ static void limits_hold(uint64_t seed)
 {
 	struct scene *scene = calloc(1, sizeof(*scene));
 	faas_function *handles[FUNCTIONS];
-	struct tally_memory memory;
+	static struct tally_memory memory;
 	struct crowd crowd, others;
 	struct watch watch;
 

@@ -306,7 +306,7 @@ static void build(struct scene *scene, const struct tally_memory *memory, uint64
 static void every_event_runs_once_and_is_counted_once(uint64_t seed)
 {
 	struct scene *scene = calloc(1, sizeof(*scene));
-	struct tally_memory memory;
+	static struct tally_memory memory;
 	struct crowd producers, others;
 	faas_function *handles[FUNCTIONS];
 	struct watch watch;

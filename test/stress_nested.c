@@ -297,7 +297,7 @@ static void nest_on(int32_t threads, uint64_t seed)
 {
 	struct scene *scene = calloc(1, sizeof(*scene));
 	struct faas_runtime_stats total;
-	struct tally_memory memory;
+	static struct tally_memory memory;
 	struct crowd crowd;
 
 	assert_non_null(scene);

@@ -368,7 +368,7 @@ static void routes_and_functions_change(uint64_t seed)
 {
 	struct scene *scene = calloc(1, sizeof(*scene));
 	int threads = 1 + (int)random_below(&seed, 3);
-	struct tally_memory memory;
+	static struct tally_memory memory;
 	struct crowd crowd, watchers;
 	struct watch watch;
 

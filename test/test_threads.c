@@ -90,7 +90,7 @@ static void make_fast(struct pool *pool, const char *name)
 
 static void blocked_handlers_make_the_pool_grow(void **state)
 {
-	struct pool pool;
+	static struct pool pool;
 
 	(void)state;
 	pool_open(&pool, FAAS_RUNTIME(.threads = 2));
@@ -107,7 +107,7 @@ static void blocked_handlers_make_the_pool_grow(void **state)
 
 static void the_pool_grows_to_its_limit(void **state)
 {
-	struct pool pool;
+	static struct pool pool;
 
 	(void)state;
 	pool_open(&pool, FAAS_RUNTIME(.threads = 1, .max_threads = 3));
@@ -129,7 +129,7 @@ static void overruns_are_replaced(void **state)
 {
 	struct faas_overrun_stats overruns[4];
 	faas_invocation *hung[2];
-	struct pool pool;
+	static struct pool pool;
 
 	(void)state;
 	pool_open(&pool, FAAS_RUNTIME(.threads = 2, .max_threads = 2, .max_overruns = 2));
@@ -156,7 +156,7 @@ static void overruns_are_replaced(void **state)
 
 static void so_many_overruns_are_replaced_and_no_more(void **state)
 {
-	struct pool pool;
+	static struct pool pool;
 
 	(void)state;
 	pool_open(&pool, FAAS_RUNTIME(.threads = 2, .max_threads = 2, .max_overruns = 3));
@@ -176,7 +176,7 @@ static void so_many_overruns_are_replaced_and_no_more(void **state)
 static void an_overrun_keeps_its_slot(void **state)
 {
 	faas_invocation *hung, *behind;
-	struct pool pool;
+	static struct pool pool;
 
 	(void)state;
 	pool_open(&pool, FAAS_RUNTIME(.threads = 1, .max_threads = 1));
@@ -214,7 +214,7 @@ static void block_with_a_batch(struct pool *pool)
 
 static void the_rest_of_a_blocked_batch_is_run_by_others(void **state)
 {
-	struct pool pool;
+	static struct pool pool;
 
 	(void)state;
 	pool_open(&pool, FAAS_RUNTIME(.threads = 1, .max_threads = 2));
@@ -228,7 +228,7 @@ static void the_rest_of_a_batch_is_cancelled_with_its_function(void **state)
 {
 	struct faas_function_stats stats;
 	faas_function *function;
-	struct pool pool;
+	static struct pool pool;
 
 	(void)state;
 	pool_open(&pool, FAAS_RUNTIME(.threads = 1, .max_threads = 1));
@@ -249,7 +249,7 @@ static void the_rest_of_a_batch_is_cancelled_with_its_function(void **state)
 static void the_rest_of_a_batch_is_cancelled_by_the_close(void **state)
 {
 	faas_function *function;
-	struct pool pool;
+	static struct pool pool;
 
 	(void)state;
 	pool_open(&pool, FAAS_RUNTIME(.threads = 1, .max_threads = 1));
@@ -270,7 +270,7 @@ static void the_rest_of_a_batch_is_cancelled_by_the_close(void **state)
 /* The last of a batch blocks: the others are over, and the queue has their room again. */
 static void what_a_batch_has_run_takes_no_room(void **state)
 {
-	struct pool pool;
+	static struct pool pool;
 
 	(void)state;
 	pool_open(&pool, FAAS_RUNTIME(.threads = 1, .max_threads = 1));
@@ -310,7 +310,7 @@ static int wait_for_awaited(faas_context *context, const faas_event *event)
 static void a_waiter_takes_it_out_of_anothers_batch(void **state)
 {
 	faas_invocation *waiter;
-	struct pool pool;
+	static struct pool pool;
 
 	(void)state;
 	pool_open(&pool, FAAS_RUNTIME(.threads = 1, .max_threads = 2));
@@ -340,7 +340,7 @@ static void a_waiter_takes_it_out_of_anothers_batch(void **state)
    takes it. */
 static void signals_are_left_to_the_host(void **state)
 {
-	struct pool pool;
+	static struct pool pool;
 	sigset_t user, before, after, pending;
 
 	(void)state;
