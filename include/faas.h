@@ -13,6 +13,7 @@
  *     faas/filter.h      expressions over an event's attributes
  *     faas/invocation.h  invoke, wait, cancel, answers, timing
  *     faas/context.h     what a handler may ask and do
+ *     faas/deferral.h    completing later what a handler began
  *     faas/stats.h       exact counts, histograms, the bill
  *
  * Every function says, always in this order: Threads (who may call it, and from where), Blocks (whether, and on what),
@@ -26,6 +27,7 @@
 #include <faas/clock.h>
 #include <faas/common.h>
 #include <faas/context.h>
+#include <faas/deferral.h>
 #include <faas/event.h>
 #include <faas/filter.h>
 #include <faas/function.h>

@@ -336,7 +336,7 @@ static struct scene *scene_new(const struct tally_memory *memory, uint64_t *seed
 		open_runtime(FAAS_RUNTIME(.threads = 1 + (int32_t)random_below(seed, 4),
 	                              .spin_us = random_below(seed, 2) ? FAAS_NONE : 5, .allocator = &memory->config));
 	for (int f = 0; f < FUNCTIONS; f++) {
-		faas_function_config config = {.struct_size = sizeof(config),
+		faas_function_config config = {.struct_size = sizeof(config), .attempts = 1,
 		                               .handler = handle,
 		                               .user = scene,
 		                               .deadline_ms = 1 + (int64_t)random_below(seed, 5),

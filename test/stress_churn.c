@@ -136,7 +136,7 @@ static void build(struct scene *scene, const struct tally_memory *memory, uint64
 	                                           .allocator = &memory->config, .on_thread_start = thread_begins,
 	                                           .on_thread_stop = thread_ends, .thread_user = scene));
 	for (int f = 0; f < FUNCTIONS; f++) {
-		faas_function_config config = {.struct_size = sizeof(config),
+		faas_function_config config = {.struct_size = sizeof(config), .attempts = 1,
 		                               .handler = handle,
 		                               .user = scene,
 		                               .keep_warm_ms = 1,
@@ -260,7 +260,7 @@ static void single_events_wake_a_thread(uint64_t seed)
 	crowd_init(&crowd);
 	for (int h = 0; h < HOSTS; h++) {
 		assert_int_equal(FAAS_OK, faas_register_function(runtime, names[h],
-		                                                 FAAS_FUNCTION(.handler = see, .max_concurrency = h % 2)));
+		                                                 ONCE(.handler = see, .max_concurrency = h % 2)));
 		hosts[h].function = find_function(runtime, names[h]);
 		hosts[h].seed = stress_fork(&seed);
 		crowd_add(&crowd, ping, &hosts[h]);

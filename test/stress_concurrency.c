@@ -230,7 +230,7 @@ static void build(struct scene *scene, const struct tally_memory *memory, uint64
 		open_runtime(FAAS_RUNTIME(.threads = 1 + (int32_t)random_below(seed, 4), .allocator = &memory->config));
 	for (int f = 0; f < FUNCTIONS; f++) {
 		struct target *target = &scene->targets[f];
-		faas_function_config config = {.struct_size = sizeof(config),
+		faas_function_config config = {.struct_size = sizeof(config), .attempts = 1,
 		                               .handler = handle,
 		                               .user = target,
 		                               .max_concurrency = limits[f],

@@ -281,12 +281,12 @@ static void build(struct scene *scene, const struct tally_memory *memory, uint64
 		open_runtime(FAAS_RUNTIME(.threads = 1 + (int32_t)random_below(seed, 4),
 	                              .spin_us = random_below(seed, 2) ? FAAS_NONE : 20, .allocator = &memory->config));
 	assert_int_equal(FAAS_OK,
-	                 faas_register_function(scene->runtime, "echo", FAAS_FUNCTION(.handler = echo, .user = scene)));
+	                 faas_register_function(scene->runtime, "echo", ONCE(.handler = echo, .user = scene)));
 	assert_int_equal(FAAS_OK, faas_bind(scene->runtime, FAAS_BINDING(.pattern = "echo", .function = "echo"), NULL));
 	for (int f = 0; f < FUNCTIONS; f++) {
 		struct target *target = &scene->targets[f];
 		faas_function_config config = {
-			.struct_size = sizeof(config), .handler = handle, .user = target, .deadline_ms = FAAS_NEVER};
+			.struct_size = sizeof(config), .attempts = 1, .handler = handle, .user = target, .deadline_ms = FAAS_NEVER};
 
 		target->scene = scene;
 		target->index = f;

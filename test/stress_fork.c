@@ -107,7 +107,7 @@ static void children_may_call_nothing(uint64_t seed)
 	assert_non_null(scene);
 	scene->runtime = open_runtime(FAAS_RUNTIME(.threads = 2, .thread_idle_ms = 1));
 	assert_int_equal(FAAS_OK,
-	                 faas_register_function(scene->runtime, "f", FAAS_FUNCTION(.handler = count_run, .user = scene)));
+	                 faas_register_function(scene->runtime, "f", ONCE(.handler = count_run, .user = scene)));
 	assert_int_equal(FAAS_OK, faas_bind(scene->runtime, FAAS_BINDING(.pattern = "t", .function = "f"), NULL));
 	scene->function = find_function(scene->runtime, "f");
 	assert_int_equal(FAAS_OK, faas_function_invoke_async(scene->function, NULL, &scene->kept));

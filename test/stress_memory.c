@@ -153,7 +153,7 @@ static void register_for_a_moment(struct member *member)
 
 	(void)snprintf(name, sizeof(name), "own%d", member->index);
 	code = faas_register_function(scene->runtime, name,
-	                              FAAS_FUNCTION(.handler = handle_more, .user = scene, .release = release));
+	                              ONCE(.handler = handle_more, .user = scene, .release = release));
 	if (!is_done(member, "register", code))
 		return;
 	atomic_fetch_add(&scene->registered, 1);
@@ -199,7 +199,7 @@ static void build(struct scene *scene, uint64_t *seed)
 	                                           .allocator = &scene->memory.config));
 	for (int f = 0; f < FUNCTIONS; f++) {
 		faas_function_config config = {
-			.struct_size = sizeof(config), .handler = handle, .user = scene, .deadline_ms = FAAS_NEVER};
+			.struct_size = sizeof(config), .attempts = 1, .handler = handle, .user = scene, .deadline_ms = FAAS_NEVER};
 
 		if (f == READY) {
 			config.init = start;
@@ -213,7 +213,7 @@ static void build(struct scene *scene, uint64_t *seed)
 		scene->functions[f] = find_function(scene->runtime, names[f]);
 	}
 	assert_int_equal(
-		FAAS_OK, faas_register_function(scene->runtime, "more", FAAS_FUNCTION(.handler = handle_more, .user = scene)));
+		FAAS_OK, faas_register_function(scene->runtime, "more", ONCE(.handler = handle_more, .user = scene)));
 	assert_int_equal(FAAS_OK, faas_bind(scene->runtime, FAAS_BINDING(.pattern = "more", .function = "more"), NULL));
 	for (int t = 0; t < THREADS; t++)
 		scene->members[t] = (struct member){.scene = scene, .index = t, .seed = stress_fork(seed)};

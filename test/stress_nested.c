@@ -285,7 +285,7 @@ static void build(struct scene *scene, int32_t threads, const struct tally_memor
 		open_runtime(FAAS_RUNTIME(.threads = threads, .max_threads = threads, .allocator = &memory->config));
 	for (size_t i = 0; i < COUNT_OF(functions); i++)
 		assert_int_equal(FAAS_OK, faas_register_function(scene->runtime, functions[i].name,
-		                                                 FAAS_FUNCTION(.handler = functions[i].handler, .user = scene,
+		                                                 ONCE(.handler = functions[i].handler, .user = scene,
 		                                                               .deadline_ms = FAAS_NEVER)));
 	for (size_t i = 0; i < 2; i++)
 		assert_int_equal(

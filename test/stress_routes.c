@@ -115,7 +115,7 @@ static void come_and_go(void *arg)
 	struct scene *scene = arg;
 
 	for (int i = 0; i < GHOSTS; i++) {
-		int code = faas_register_function(scene->runtime, "ghost", FAAS_FUNCTION(.handler = haunt, .user = scene));
+		int code = faas_register_function(scene->runtime, "ghost", ONCE(.handler = haunt, .user = scene));
 
 		if (code != FAAS_OK)
 			find(&scene->findings, "a ghost: %s", faas_error_name(code));
@@ -283,7 +283,7 @@ static void live_briefly(struct changer *registrar, struct brief *brief, int num
 	(void)snprintf(type, sizeof(type), "brief%d.n%d", registrar->index, number);
 	brief->scene = scene;
 	code = faas_register_function(scene->runtime, name,
-	                              FAAS_FUNCTION(.handler = run_briefly, .init = start_worker, .fini = end_worker,
+	                              ONCE(.handler = run_briefly, .init = start_worker, .fini = end_worker,
 	                                            .user = brief, .release = release, .deadline_ms = FAAS_NEVER,
 	                                            .provisioned = number % 5 == 0, .max_concurrency = number % 4));
 	if (code != FAAS_OK || faas_function_find(scene->runtime, name, &brief->handle) != FAAS_OK) {
@@ -377,9 +377,9 @@ static void routes_and_functions_change(uint64_t seed)
 	scene->runtime =
 		open_runtime(FAAS_RUNTIME(.threads = threads, .max_threads = threads, .allocator = &memory.config));
 	assert_int_equal(FAAS_OK,
-	                 faas_register_function(scene->runtime, "steady", FAAS_FUNCTION(.handler = steady, .user = scene)));
+	                 faas_register_function(scene->runtime, "steady", ONCE(.handler = steady, .user = scene)));
 	assert_int_equal(FAAS_OK,
-	                 faas_register_function(scene->runtime, "sink", FAAS_FUNCTION(.handler = sink, .user = scene)));
+	                 faas_register_function(scene->runtime, "sink", ONCE(.handler = sink, .user = scene)));
 	(void)bind_or_find(scene, "steady.event", "steady");
 	watch_init(&watch, scene->runtime, NULL, 0, &scene->findings);
 	crowd_init(&crowd);

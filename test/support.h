@@ -27,6 +27,10 @@
 
 #include <faas.h>
 
+/* FAAS_FUNCTION for scenarios that are not about retries: an event is attempted once. */
+#define ONCE(...)                                                                                                      \
+	(&(faas_function_config){.struct_size = sizeof(faas_function_config), .attempts = 1, __VA_ARGS__})
+
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 /* ---- Memory ------------------------------------------------------------------------------------------------------ */

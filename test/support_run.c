@@ -133,7 +133,7 @@ int stage_teardown(void **state)
 
 void stage_register(struct stage *stage, const char *name, const faas_function_config *config)
 {
-	faas_function_config own = config ? *config : *FAAS_FUNCTION(.handler = job_handler);
+	faas_function_config own = config ? *config : *ONCE(.handler = job_handler);
 	int is_ours = !own.user;
 
 	if (!own.handler)

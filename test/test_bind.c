@@ -5,7 +5,7 @@
 /* Registers `name` with a handler that does nothing. */
 static void add(struct bed *bed, const char *name)
 {
-	bed_register(bed, name, FAAS_FUNCTION(.handler = nothing_handler));
+	bed_register(bed, name, ONCE(.handler = nothing_handler));
 }
 
 /* The functions an event of this type goes to, joined with blanks, in the order of the emission's entries. */
@@ -191,7 +191,7 @@ static void a_function_bound_several_times_gets_an_event_once(void **state)
 	struct record record;
 
 	record_init(&record);
-	bed_register(bed, "f", FAAS_FUNCTION(.handler = record_handler, .user = &record));
+	bed_register(bed, "f", ONCE(.handler = record_handler, .user = &record));
 	/* So many that they stand in several tables. */
 	for (int i = 0; i < 200; i++) {
 		bed_bind(bed, patterns[i % (int)COUNT_OF(patterns)], "f");
@@ -212,7 +212,7 @@ static void functions_stand_in_the_order_of_their_registration(void **state)
 	record_init(&record);
 	for (char c = 'a'; c <= 'f'; c++) {
 		name[0] = c;
-		bed_register(bed, name, FAAS_FUNCTION(.handler = record_handler, .user = &record));
+		bed_register(bed, name, ONCE(.handler = record_handler, .user = &record));
 	}
 	for (char c = 'f'; c >= 'a'; c--) {
 		name[0] = c;
@@ -237,7 +237,7 @@ static void an_unbound_pattern_matches_no_more(void **state)
 	uint64_t first, second;
 
 	record_init(&record);
-	bed_register(bed, "f", FAAS_FUNCTION(.handler = record_handler, .user = &record));
+	bed_register(bed, "f", ONCE(.handler = record_handler, .user = &record));
 	first = bed_bind(bed, "a.*", "f");
 	second = bed_bind(bed, "a.b", "f");
 	assert_int_equal(1, bed_emit(bed, "a.b", "1"));
@@ -327,7 +327,7 @@ static void a_handler_may_bind_and_unbind(void **state)
 	struct bed *bed = *state;
 	uint64_t id;
 
-	bed_register(bed, "f", FAAS_FUNCTION(.handler = rebind_handler, .user = &id));
+	bed_register(bed, "f", ONCE(.handler = rebind_handler, .user = &id));
 	id = bed_bind(bed, "old", "f");
 	assert_int_equal(1, bed_emit(bed, "old", ""));
 	bed_run(bed);

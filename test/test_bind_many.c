@@ -77,7 +77,7 @@ static void do_register(struct model *model, int function)
 	char name[16];
 
 	function_name(function, name);
-	bed_register(&model->bed, name, FAAS_FUNCTION(.handler = nothing_handler));
+	bed_register(&model->bed, name, ONCE(.handler = nothing_handler));
 	model->is_registered[function] = 1;
 	model->order[function] = model->newest++;
 }

@@ -154,7 +154,7 @@ static void a_deadline_leaves_its_callback_to_a_step(void **state)
 	struct told told = {.clock = stage->bed.clock};
 	struct at_deadline scene = {.clock = stage->bed.clock, .told = &told};
 
-	stage_register(stage, "f", FAAS_FUNCTION(.deadline_ms = 10));
+	stage_register(stage, "f", ONCE(.deadline_ms = 10));
 	scene.invocation = stage_start(stage, "f", JOB(.does = pass_the_deadline, .arg = &scene));
 	assert_int_equal(FAAS_OK, faas_invocation_on_settled(scene.invocation, tell, &told));
 	assert_int_equal(1, faas_run(stage->bed.runtime, 1));
@@ -176,7 +176,7 @@ static void a_deadlines_callback_comes_although_closing_comes_first(void **state
 	(void)state;
 	stage_open(&stage, NULL);
 	scene.clock = stage.bed.clock;
-	stage_register(&stage, "f", FAAS_FUNCTION(.deadline_ms = 10));
+	stage_register(&stage, "f", ONCE(.deadline_ms = 10));
 	scene.invocation = stage_start(&stage, "f", JOB(.does = pass_the_deadline, .arg = &scene));
 	assert_int_equal(FAAS_OK, faas_invocation_on_settled(scene.invocation, tell, &told));
 	assert_int_equal(1, faas_run(stage.bed.runtime, 1));
@@ -251,7 +251,7 @@ static void use_all_rights(struct rights *rights)
 	rights->emit = faas_emit_event(runtime, FAAS_EVENT(.type = "from.callback"), NULL);
 	rights->invoke_async = faas_invoke_async(runtime, "other", NULL, &invocation);
 	rights->handle_async = faas_function_invoke_async(rights->function, NULL, NULL);
-	rights->register_it = faas_register_function(runtime, "new", FAAS_FUNCTION(.handler = nothing));
+	rights->register_it = faas_register_function(runtime, "new", ONCE(.handler = nothing));
 	rights->bind = faas_bind(runtime, FAAS_BINDING(.pattern = "x", .function = "new"), &binding);
 	rights->unbind = faas_unbind(runtime, binding);
 	rights->find = faas_function_find(runtime, "new", &found);

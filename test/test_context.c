@@ -57,7 +57,7 @@ static void a_context_answers_in_init_and_handler(void **state)
 	memset(name, 'n', FAAS_MAX_NAME);
 	name[FAAS_MAX_NAME] = 0;
 	stage_register(stage, name,
-	               FAAS_FUNCTION(.handler = ask_in_handler, .init = ask_in_init, .user = &asker, .deadline_ms = 70,
+	               ONCE(.handler = ask_in_handler, .init = ask_in_init, .user = &asker, .deadline_ms = 70,
 	                             .init_deadline_ms = 80));
 	assert_int_equal(FAAS_OK, stage_invoke(stage, name, NULL));
 	assert_null(asker.init.state);
@@ -90,7 +90,7 @@ static void a_provisioned_init_has_a_context_too(void **state)
 	struct asker asker = {0};
 
 	stage_register(stage, "f",
-	               FAAS_FUNCTION(.handler = ask_in_handler, .init = ask_in_init, .user = &asker, .provisioned = 1));
+	               ONCE(.handler = ask_in_handler, .init = ask_in_init, .user = &asker, .provisioned = 1));
 	assert_int_equal(1, bed_run(&stage->bed));
 	assert_string_equal("f", asker.init.function);
 	assert_ptr_equal(&asker, asker.init.user);
@@ -237,7 +237,7 @@ static void init_cannot_reply(void **state)
 	assert_int_equal(FAAS_ESTATE, code);
 	assert_int_equal(FAAS_ENOTFOUND, faas_invocation_answer(invocation, NULL, NULL, NULL));
 	faas_invocation_unref(invocation);
-	stage_register(stage, "g", FAAS_FUNCTION(.provisioned = 1));
+	stage_register(stage, "g", ONCE(.provisioned = 1));
 	code = 0;
 	assert_int_equal(1, bed_run(&stage->bed));
 	assert_int_equal(FAAS_ESTATE, code);
@@ -392,7 +392,7 @@ static void handlers_and_inits_emit_and_invoke(void **state)
 	struct stage *stage = *state;
 	struct acts acts = {0};
 
-	stage_register(stage, "next", FAAS_FUNCTION(.queue_events = 2));
+	stage_register(stage, "next", ONCE(.queue_events = 2));
 	bed_bind(&stage->bed, "next.>", "next");
 	stage_register(stage, "f", NULL);
 	stage_queue(stage, "f", JOB(.does = emit_and_invoke, .arg = &acts));
@@ -412,7 +412,7 @@ static void accepted_work_still_emits_while_the_runtime_drains(void **state)
 	struct stage *stage = *state;
 	struct acts acts = {0};
 
-	stage_register(stage, "next", FAAS_FUNCTION(.queue_events = 2));
+	stage_register(stage, "next", ONCE(.queue_events = 2));
 	bed_bind(&stage->bed, "next.>", "next");
 	stage_register(stage, "f", NULL);
 	stage_queue(stage, "f", JOB(.does = emit_and_invoke, .arg = &acts));

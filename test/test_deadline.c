@@ -41,7 +41,7 @@ static faas_invocation *run_watch(struct stage *stage, struct watch *watch, int6
 {
 	watch->clock = stage->bed.clock;
 	watch->until_ns = until_ns;
-	stage_register(stage, "f", FAAS_FUNCTION(.deadline_ms = deadline_ms));
+	stage_register(stage, "f", ONCE(.deadline_ms = deadline_ms));
 	watch->invocation = stage_start(stage, "f", JOB(.does = watch_time_pass, .arg = watch));
 	assert_int_equal(1, faas_run(stage->bed.runtime, 1));
 	return watch->invocation;
@@ -109,7 +109,7 @@ static void a_failure_after_the_deadline_is_dropped_too(void **state)
 	struct stage *stage = *state;
 	faas_invocation *invocation;
 
-	stage_register(stage, "f", FAAS_FUNCTION(.deadline_ms = 10));
+	stage_register(stage, "f", ONCE(.deadline_ms = 10));
 	invocation = stage_settle(stage, "f", JOB(.takes_ns = 10 * MS, .says = "too late", .result = 5));
 	assert_int_equal(FAAS_ETIMEDOUT, faas_invocation_outcome(invocation));
 	assert_int_equal(0, faas_invocation_handler_result(invocation));
@@ -123,7 +123,7 @@ static void the_worker_of_an_overrun_is_retired_and_the_next_is_new(void **state
 	struct stage *stage = *state;
 	struct faas_function_stats stats;
 
-	stage_register(stage, "f", FAAS_FUNCTION(.deadline_ms = 10));
+	stage_register(stage, "f", ONCE(.deadline_ms = 10));
 	assert_int_equal(FAAS_OK, stage_invoke(stage, "f", NULL));
 	assert_int_equal(FAAS_ETIMEDOUT, stage_invoke(stage, "f", JOB(.takes_ns = 11 * MS)));
 	assert_int_equal(1, stage->life.inits);
@@ -203,7 +203,7 @@ static void an_overrun_keeps_its_concurrency_slot(void **state)
 	struct stage *stage = *state;
 	struct overrun overrun = {.clock = stage->bed.clock};
 
-	stage_register(stage, "f", FAAS_FUNCTION(.deadline_ms = 10, .max_concurrency = 1));
+	stage_register(stage, "f", ONCE(.deadline_ms = 10, .max_concurrency = 1));
 	stage_queue(stage, "f", JOB(.does = overrun_and_wait, .arg = &overrun));
 	overrun.other = stage_start(stage, "f", NULL);
 	assert_int_equal(1, faas_run(stage->bed.runtime, 1));
@@ -250,8 +250,8 @@ static void run_inner(faas_context *context, void *arg)
 static void run_nest(struct stage *stage, struct nest *nest, int64_t inner_deadline_ms, int64_t takes_ns)
 {
 	*nest = (struct nest){.stage = stage, .inner_takes_ns = takes_ns};
-	stage_register(stage, "outer", FAAS_FUNCTION(.deadline_ms = 10));
-	stage_register(stage, "inner", FAAS_FUNCTION(.deadline_ms = inner_deadline_ms));
+	stage_register(stage, "outer", ONCE(.deadline_ms = 10));
+	stage_register(stage, "inner", ONCE(.deadline_ms = inner_deadline_ms));
 	nest->outer = stage_start(stage, "outer", JOB(.does = run_inner, .arg = nest));
 	assert_int_equal(1, bed_run(&stage->bed));
 }
@@ -342,8 +342,8 @@ static void overruns_are_listed_while_they_last(void **state)
 	struct stage *stage = *state;
 	struct list list = {.clock = stage->bed.clock, .passes_ns = 8 * MS};
 
-	stage_register(stage, "outer", FAAS_FUNCTION(.deadline_ms = 10));
-	stage_register(stage, "inner", FAAS_FUNCTION(.deadline_ms = 5));
+	stage_register(stage, "outer", ONCE(.deadline_ms = 10));
+	stage_register(stage, "inner", ONCE(.deadline_ms = 5));
 	assert_int_equal(FAAS_OK, stage_invoke(stage, "outer", JOB(.does = list_outer, .arg = &list)));
 	assert_int_equal(1, list.none);
 	assert_int_equal(1, list.one);
@@ -362,8 +362,8 @@ static void nested_overruns_are_all_listed(void **state)
 	struct list list = {.clock = stage->bed.clock, .passes_ns = 20 * MS};
 	int outer;
 
-	stage_register(stage, "outer", FAAS_FUNCTION(.deadline_ms = 10));
-	stage_register(stage, "inner", FAAS_FUNCTION(.deadline_ms = 5));
+	stage_register(stage, "outer", ONCE(.deadline_ms = 10));
+	stage_register(stage, "inner", ONCE(.deadline_ms = 5));
 	assert_int_equal(FAAS_ETIMEDOUT, stage_invoke(stage, "outer", JOB(.does = list_outer, .arg = &list)));
 	assert_int_equal(2, list.none);
 	assert_int_equal(2, list.one); /* there are more than were asked for */
@@ -382,7 +382,7 @@ static void an_init_after_its_deadline_is_listed_as_such(void **state)
 	struct stage *stage = *state;
 	struct list list = {.clock = stage->bed.clock, .passes_ns = 7 * MS};
 
-	stage_register(stage, "f", FAAS_FUNCTION(.init_deadline_ms = 5));
+	stage_register(stage, "f", ONCE(.init_deadline_ms = 5));
 	stage->life.in_init = list_inner;
 	stage->life.arg = &list;
 	assert_int_equal(FAAS_EINIT, stage_invoke(stage, "f", NULL));

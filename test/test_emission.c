@@ -4,7 +4,7 @@
 
 static void add(struct bed *bed, const char *name, faas_handler_fn *handler, void *user)
 {
-	bed_register(bed, name, FAAS_FUNCTION(.handler = handler, .user = user));
+	bed_register(bed, name, ONCE(.handler = handler, .user = user));
 	bed_bind(bed, "t", name);
 }
 
@@ -81,7 +81,7 @@ static void a_dropped_event_settles_its_emission(void **state)
 	faas_emission *emission;
 
 	bed_register(bed, "f",
-	             FAAS_FUNCTION(.handler = nothing_handler, .queue_events = 1, .queue_full = FAAS_FULL_DROP_OLDEST));
+	             ONCE(.handler = nothing_handler, .queue_events = 1, .queue_full = FAAS_FULL_DROP_OLDEST));
 	bed_bind(bed, "t", "f");
 	emission = emit(bed, 1);
 	assert_int_equal(FAAS_OK, faas_emission_on_settled(emission, on_settled, &told));
@@ -250,7 +250,7 @@ static void waiting_for_what_needs_time_says_again_later(void **state)
 	int failures = 1;
 	faas_emission *emission;
 
-	bed_register(bed, "f", FAAS_FUNCTION(.handler = nothing_handler, .init = fail_init, .user = &failures));
+	bed_register(bed, "f", ONCE(.handler = nothing_handler, .init = fail_init, .user = &failures));
 	bed_bind(bed, "t", "f");
 	emission = emit(bed, 1);
 	bed_run(bed);
@@ -272,7 +272,7 @@ static void a_wait_ends_when_its_time_is_over(void **state)
 	faas_emission *emission;
 
 	/* Runs first, and takes 4 s. */
-	bed_register(bed, "slow", FAAS_FUNCTION(.handler = slow_handler, .user = &bed->clock));
+	bed_register(bed, "slow", ONCE(.handler = slow_handler, .user = &bed->clock));
 	bed_bind(bed, "slow", "slow");
 	add(bed, "f", nothing_handler, NULL);
 	assert_int_equal(1, bed_emit(bed, "slow", ""));
@@ -313,7 +313,7 @@ static void a_handler_that_waits_runs_what_it_waits_for(void **state)
 
 	add(bed, "a", nothing_handler, NULL);
 	add(bed, "b", fail_handler, NULL);
-	bed_register(bed, "w", FAAS_FUNCTION(.handler = wait_handler, .user = &waiter));
+	bed_register(bed, "w", ONCE(.handler = wait_handler, .user = &waiter));
 	bed_bind(bed, "w", "w");
 	assert_int_equal(1, bed_emit(bed, "w", ""));
 	assert_int_equal(1, faas_run(bed->runtime, 1));

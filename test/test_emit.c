@@ -5,7 +5,7 @@
 /* A function that takes `queue_events` events and writes down what it runs. */
 static void add(struct bed *bed, const char *name, int32_t queue_events, struct record *record)
 {
-	bed_register(bed, name, FAAS_FUNCTION(.handler = record_handler, .user = record, .queue_events = queue_events));
+	bed_register(bed, name, ONCE(.handler = record_handler, .user = record, .queue_events = queue_events));
 	bed_bind(bed, "t", name);
 	bed_bind(bed, name, name);
 }
@@ -219,7 +219,7 @@ static void a_chain_of_events_ends_after_16_hops(void **state)
 		struct chain chain = {.way = way};
 
 		bed_open(&bed, NULL);
-		bed_register(&bed, "next", FAAS_FUNCTION(.handler = chain_handler, .user = &chain));
+		bed_register(&bed, "next", ONCE(.handler = chain_handler, .user = &chain));
 		bed_bind(&bed, "next", "next");
 		assert_int_equal(1, bed_emit(&bed, "next", ""));
 		bed_run(&bed);
@@ -263,7 +263,7 @@ static void a_loop_refused_leaves_nothing_behind(void **state)
 	struct probe probe = {.emission = NULL};
 	struct faas_runtime_stats stats;
 
-	bed_register(bed, "probe", FAAS_FUNCTION(.handler = probe_handler, .user = &probe));
+	bed_register(bed, "probe", ONCE(.handler = probe_handler, .user = &probe));
 	bed_bind(bed, "probe", "probe");
 	assert_int_equal(1, bed_emit(bed, "probe", ""));
 	bed_run(bed);
@@ -295,7 +295,7 @@ static void a_callback_may_emit(void **state)
 
 	record_init(&record);
 	add(bed, "f", 0, &record);
-	bed_register(bed, "g", FAAS_FUNCTION(.handler = nothing_handler, .fini = fini_emit, .user = &runtime));
+	bed_register(bed, "g", ONCE(.handler = nothing_handler, .fini = fini_emit, .user = &runtime));
 	bed_bind(bed, "g", "g");
 	assert_int_equal(1, bed_emit(bed, "g", ""));
 	bed_run(bed);
@@ -345,8 +345,8 @@ static void accepted_work_may_emit_while_the_runtime_drains(void **state)
 	struct record record;
 
 	record_init(&record);
-	bed_register(bed, "f", FAAS_FUNCTION(.handler = drain_step, .user = &record));
-	bed_register(bed, "g", FAAS_FUNCTION(.handler = record_handler, .user = &record));
+	bed_register(bed, "f", ONCE(.handler = drain_step, .user = &record));
+	bed_register(bed, "g", ONCE(.handler = record_handler, .user = &record));
 	bed_bind(bed, "t", "f");
 	bed_bind(bed, "more", "g");
 	assert_int_equal(1, bed_emit(bed, "t", "first"));
@@ -361,7 +361,7 @@ static void refusals_after_the_end_of_a_function_stay_in_the_totals(void **state
 	struct bed *bed = *state;
 	faas_function *function = NULL;
 
-	bed_register(bed, "f", FAAS_FUNCTION(.handler = nothing_handler));
+	bed_register(bed, "f", ONCE(.handler = nothing_handler));
 	assert_int_equal(FAAS_OK, faas_function_find(bed->runtime, "f", &function));
 	assert_int_equal(FAAS_OK, faas_unregister_function(bed->runtime, "f"));
 	bed_run(bed);

@@ -7,7 +7,7 @@ static struct record record;
 static void add(struct bed *bed, const char *name, int32_t queue_events, int32_t queue_full)
 {
 	bed_register(bed, name,
-	             FAAS_FUNCTION(.handler = record_handler, .user = &record, .queue_events = queue_events,
+	             ONCE(.handler = record_handler, .user = &record, .queue_events = queue_events,
 	                           .queue_full = queue_full));
 	bed_bind(bed, "all", name);
 	bed_bind(bed, name, name);
@@ -167,7 +167,7 @@ static void a_full_runtime_costs_functions_that_drop_nothing(void **state)
 	bed_open(&bed, FAAS_RUNTIME(.queue_events = 4));
 	add(&bed, "full", 2, FAAS_FULL_DROP_OLDEST);
 	add(&bed, "empty", 2, FAAS_FULL_DROP_OLDEST);
-	bed_register(&bed, "other", FAAS_FUNCTION(.handler = record_handler, .user = &record));
+	bed_register(&bed, "other", ONCE(.handler = record_handler, .user = &record));
 	bed_bind(&bed, "other", "other");
 	assert_int_equal(1, bed_emit(&bed, "full", "1"));
 	assert_int_equal(1, bed_emit(&bed, "full", "2"));
@@ -192,7 +192,7 @@ static void what_can_never_fit_drops_nothing(void **state)
 
 	add(bed, "a", 2, FAAS_FULL_DROP_OLDEST);
 	bed_register(bed, "tiny",
-	             FAAS_FUNCTION(.handler = record_handler, .user = &record, .queue_bytes = 1,
+	             ONCE(.handler = record_handler, .user = &record, .queue_bytes = 1,
 	                           .queue_full = FAAS_FULL_DROP_OLDEST));
 	bed_bind(bed, "all", "tiny");
 	assert_int_equal(1, bed_emit(bed, "a", "1"));
@@ -280,7 +280,7 @@ static void a_handler_may_emit_all_or_none(void **state)
 	struct bed *bed = *state;
 	int said = 77;
 
-	bed_register(bed, "emitter", FAAS_FUNCTION(.handler = emit_all_handler, .user = &said));
+	bed_register(bed, "emitter", ONCE(.handler = emit_all_handler, .user = &said));
 	bed_bind(bed, "go", "emitter");
 	add(bed, "a", 0, FAAS_FULL_REJECT);
 	add(bed, "b", 1, FAAS_FULL_REJECT);

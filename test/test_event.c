@@ -16,7 +16,7 @@ static int setup(void **state)
 {
 	if (bed_setup(state) != 0)
 		return -1;
-	bed_register(*state, "f", FAAS_FUNCTION(.handler = nothing_handler));
+	bed_register(*state, "f", ONCE(.handler = nothing_handler));
 	return 0;
 }
 
@@ -178,7 +178,7 @@ static void an_id_made_in_a_handler_is_new_too(void **state)
 	faas_invocation *first = hold(bed, NULL), *last;
 	char ids[3][FAAS_ID_SIZE];
 
-	bed_register(bed, "emitter", FAAS_FUNCTION(.handler = emit_and_keep, .user = &emission));
+	bed_register(bed, "emitter", ONCE(.handler = emit_and_keep, .user = &emission));
 	bed_bind(bed, "go", "emitter");
 	bed_bind(bed, "from.handler", "f");
 	assert_int_equal(1, bed_emit(bed, "go", ""));
@@ -205,7 +205,7 @@ static void functions_that_share_an_event_see_one_id(void **state)
 	struct faas_emission_entry_stats one = {.struct_size = sizeof(one)}, other = one;
 	char ids[2][FAAS_ID_SIZE];
 
-	bed_register(bed, "g", FAAS_FUNCTION(.handler = nothing_handler));
+	bed_register(bed, "g", ONCE(.handler = nothing_handler));
 	bed_bind(bed, "t", "f");
 	bed_bind(bed, "t", "g");
 	assert_int_equal(2, faas_emit_event(bed->runtime, FAAS_EVENT(.type = "t"), &emission));
@@ -228,7 +228,7 @@ static void the_prefix_of_ids_comes_from_the_seed(void **state)
 		faas_invocation *invocation;
 
 		bed_open(&bed, FAAS_RUNTIME(.seed = seeds[i]));
-		bed_register(&bed, "f", FAAS_FUNCTION(.handler = nothing_handler));
+		bed_register(&bed, "f", ONCE(.handler = nothing_handler));
 		invocation = hold(&bed, NULL);
 		faas_event_id(faas_invocation_event(invocation), ids[i]);
 		faas_invocation_unref(invocation);
@@ -245,7 +245,7 @@ static void the_source_of_events_that_name_none_is_the_runtimes(void **state)
 
 	(void)state;
 	bed_open(&bed, FAAS_RUNTIME(.source = "//host/app"));
-	bed_register(&bed, "f", FAAS_FUNCTION(.handler = nothing_handler));
+	bed_register(&bed, "f", ONCE(.handler = nothing_handler));
 	mine = hold(&bed, FAAS_EVENT(.source = "mine"));
 	its = hold(&bed, NULL);
 	assert_string_equal("mine", faas_event_source(faas_invocation_event(mine)));
@@ -442,7 +442,7 @@ static void an_event_lives_as_long_as_a_handle_of_its_invocation(void **state)
 
 	(void)state;
 	bed_open(&bed, FAAS_RUNTIME(.source = "kept"));
-	bed_register(&bed, "g", FAAS_FUNCTION(.handler = see_event, .user = &seen));
+	bed_register(&bed, "g", ONCE(.handler = see_event, .user = &seen));
 	assert_int_equal(FAAS_OK, faas_invoke_async(bed.runtime, "g",
 	                                            FAAS_EVENT(.type = "t", .data = "kept", .data_bytes = 4,
 	                                                       .attributes = &attribute, .attribute_count = 1),

@@ -6,7 +6,7 @@ static int setup(void **state)
 {
 	if (bed_setup(state) != 0)
 		return -1;
-	bed_register(*state, "f", FAAS_FUNCTION(.handler = nothing_handler));
+	bed_register(*state, "f", ONCE(.handler = nothing_handler));
 	bed_bind(*state, ">", "f");
 	return 0;
 }

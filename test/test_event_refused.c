@@ -6,7 +6,7 @@ static int setup(void **state)
 {
 	if (bed_setup(state) != 0)
 		return -1;
-	bed_register(*state, "f", FAAS_FUNCTION(.handler = nothing_handler));
+	bed_register(*state, "f", ONCE(.handler = nothing_handler));
 	bed_bind(*state, ">", "f");
 	return 0;
 }
@@ -175,7 +175,7 @@ static void data_is_at_most_what_the_runtime_allows(void **state)
 
 	(void)state;
 	bed_open(&bed, FAAS_RUNTIME(.max_data_bytes = 1000));
-	bed_register(&bed, "f", FAAS_FUNCTION(.handler = nothing_handler));
+	bed_register(&bed, "f", ONCE(.handler = nothing_handler));
 	bed_bind(&bed, ">", "f");
 	check_data(&bed, data, 1000, FAAS_OK);
 	check_data(&bed, data, 1001, FAAS_ETOOBIG);

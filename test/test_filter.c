@@ -11,7 +11,7 @@ static int setup(void **state)
 	(void)state;
 	record_init(&record);
 	bed_open(&bed, NULL);
-	bed_register(&bed, "f", FAAS_FUNCTION(.handler = record_handler, .user = &record));
+	bed_register(&bed, "f", ONCE(.handler = record_handler, .user = &record));
 	return 0;
 }
 
@@ -106,8 +106,8 @@ static void each_function_is_asked_by_its_own_filter(void **state)
 	struct faas_emission_entry_stats entry = {.struct_size = sizeof(entry)};
 
 	(void)state;
-	bed_register(&bed, "g", FAAS_FUNCTION(.handler = record_handler, .user = &record));
-	bed_register(&bed, "h", FAAS_FUNCTION(.handler = record_handler, .user = &record));
+	bed_register(&bed, "g", ONCE(.handler = record_handler, .user = &record));
+	bed_register(&bed, "h", ONCE(.handler = record_handler, .user = &record));
 	bind_filter("object.>", "h", "subject = 'x'");
 	bind_filter("object.>", "g", "subject = 'y'");
 	bind_filter("object.>", "f", "subject IN ('x', 'y')");
@@ -151,7 +151,7 @@ static void an_error_does_not_pass_is_counted_and_logged_the_first_time(void **s
 
 	(void)state;
 	bed_open(&other, FAAS_RUNTIME(.log = keep_line, .log_user = &lines));
-	bed_register(&other, "f", FAAS_FUNCTION(.handler = nothing_handler));
+	bed_register(&other, "f", ONCE(.handler = nothing_handler));
 	assert_int_equal(
 		faas_bind(other.runtime, FAAS_BINDING(.pattern = ">", .function = "f", .filter = "missing = 5"), &id), FAAS_OK);
 	for (int i = 0; i < 3; i++)
@@ -222,7 +222,7 @@ static void many_filtered_bindings_agree_with_what_they_say(void **state)
 	for (int i = 0; i < 100; i++) {
 		snprintf(name, sizeof(name), "f%d", i);
 		snprintf(filter, sizeof(filter), "INT(subject) < %d", i);
-		bed_register(&bed, name, FAAS_FUNCTION(.handler = nothing_handler));
+		bed_register(&bed, name, ONCE(.handler = nothing_handler));
 		bind_filter(i % 2 ? "n.*" : "n.x", name, filter);
 	}
 	for (int i = 0; i < 100; i++) {

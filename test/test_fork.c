@@ -33,7 +33,7 @@ static int count_wrong_functions(const struct hold *hold)
 	faas_function *function = NULL;
 	int wrong = 0;
 
-	wrong += faas_register_function(hold->runtime, "g", FAAS_FUNCTION(.handler = nothing_handler)) != FAAS_EFORKED;
+	wrong += faas_register_function(hold->runtime, "g", ONCE(.handler = nothing_handler)) != FAAS_EFORKED;
 	wrong += faas_unregister_function(hold->runtime, "f") != FAAS_EFORKED;
 	wrong += faas_function_find(hold->runtime, "f", &function) != FAAS_EFORKED;
 	wrong += faas_function_stats(hold->function, &stats) != FAAS_EFORKED;
@@ -96,7 +96,7 @@ static int count_wrong_in_a_runtime_of_its_own(void)
 	int wrong = 0;
 
 	wrong += faas_open(FAAS_RUNTIME(.threads = FAAS_NONE), &runtime) != FAAS_OK;
-	wrong += faas_register_function(runtime, "f", FAAS_FUNCTION(.handler = nothing_handler)) != FAAS_OK;
+	wrong += faas_register_function(runtime, "f", ONCE(.handler = nothing_handler)) != FAAS_OK;
 	wrong += faas_invoke(runtime, "f", NULL, 0, NULL) != FAAS_OK;
 	wrong += faas_close(runtime, 0, 0) != FAAS_OK;
 	return wrong;
@@ -133,7 +133,7 @@ static void check_fork(const faas_runtime_config *config, struct gate *gate)
 
 	assert_int_equal(FAAS_OK, faas_open(config, &hold.runtime));
 	assert_int_equal(FAAS_OK, faas_register_function(hold.runtime, "f",
-	                                                 FAAS_FUNCTION(.handler = gate_handler, .user = gate,
+	                                                 ONCE(.handler = gate_handler, .user = gate,
 	                                                               .max_concurrency = 1, .deadline_ms = FAAS_NEVER)));
 	assert_int_equal(FAAS_OK, faas_bind(hold.runtime, FAAS_BINDING(.pattern = "t", .function = "f"), &hold.binding));
 	assert_int_equal(FAAS_OK, faas_function_find(hold.runtime, "f", &hold.function));
@@ -198,7 +198,7 @@ static void a_child_of_a_handler_may_call_nothing_either(void **state)
 	struct bed *bed = *state;
 	pid_t child = -1;
 
-	bed_register(bed, "f", FAAS_FUNCTION(.handler = forking_handler, .user = &child));
+	bed_register(bed, "f", ONCE(.handler = forking_handler, .user = &child));
 	assert_int_equal(FAAS_OK, faas_invoke(bed->runtime, "f", NULL, 0, NULL));
 	check_child(child);
 	assert_int_equal(1, bed_stats(bed, "f").offered);

@@ -260,7 +260,7 @@ static void what_is_given_up_took_as_long_as_it_was_waited_for(void **state)
 	struct stage *stage = *state;
 	faas_invocation *late, *late_init;
 
-	stage_register(stage, "f", FAAS_FUNCTION(.deadline_ms = 1, .init_deadline_ms = 2));
+	stage_register(stage, "f", ONCE(.deadline_ms = 1, .init_deadline_ms = 2));
 	late = stage_settle(stage, "f", JOB(.takes_ns = 90 * MS));
 	assert_timing(late, 0, 0, 1 * MS, 1);
 	faas_invocation_unref(late);

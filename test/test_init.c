@@ -32,7 +32,7 @@ static void watch_time_pass(faas_context *context, void *arg)
 static faas_invocation *run_init(struct stage *stage, struct watch *watch, int64_t deadline_ms, int64_t passes_ns)
 {
 	*watch = (struct watch){.clock = stage->bed.clock, .passes_ns = passes_ns};
-	stage_register(stage, "f", FAAS_FUNCTION(.init_deadline_ms = deadline_ms));
+	stage_register(stage, "f", ONCE(.init_deadline_ms = deadline_ms));
 	stage->life.in_init = watch_time_pass;
 	stage->life.arg = watch;
 	watch->invocation = stage_start(stage, "f", NULL);
@@ -130,7 +130,7 @@ static void init_takes_nothing_from_the_handlers_deadline(void **state)
 {
 	struct stage *stage = *state;
 
-	stage_register(stage, "f", FAAS_FUNCTION(.deadline_ms = 10));
+	stage_register(stage, "f", ONCE(.deadline_ms = 10));
 	stage->life.init_takes_ns = 500 * MS;
 	assert_int_equal(FAAS_OK, stage_invoke(stage, "f", JOB(.takes_ns = 10 * MS - 1)));
 }
@@ -184,7 +184,7 @@ static void the_pause_doubles_up_to_64_times(void **state)
 	static const int64_t pauses[] = {0, 10, 20, 40, 80, 160, 320, 640, 640, 640};
 	struct stage *stage = *state;
 
-	stage_register(stage, "f", FAAS_FUNCTION(.init_backoff_ms = 10));
+	stage_register(stage, "f", ONCE(.init_backoff_ms = 10));
 	for (size_t i = 0; i < COUNT_OF(pauses); i++)
 		fail_after_pause(stage, pauses[i]);
 	/* A success ends that, and the next failure begins anew. */
@@ -216,7 +216,7 @@ static void without_a_pause_each_one_tries_at_once(void **state)
 {
 	struct stage *stage = *state;
 
-	stage_register(stage, "f", FAAS_FUNCTION(.init_backoff_ms = FAAS_NONE));
+	stage_register(stage, "f", ONCE(.init_backoff_ms = FAAS_NONE));
 	stage->life.init_fails = 20;
 	for (int i = 0; i < 10; i++)
 		stage_queue(stage, "f", NULL);
@@ -310,8 +310,8 @@ static void functions_pause_each_for_itself(void **state)
 {
 	struct stage *stage = *state;
 
-	stage_register(stage, "f", FAAS_FUNCTION(.init_backoff_ms = 30));
-	stage_register(stage, "g", FAAS_FUNCTION(.init_backoff_ms = 20));
+	stage_register(stage, "f", ONCE(.init_backoff_ms = 30));
+	stage_register(stage, "g", ONCE(.init_backoff_ms = 20));
 	stage->life.init_fails = 2;
 	assert_int_equal(FAAS_EINIT, stage_invoke(stage, "f", NULL));
 	assert_int_equal(FAAS_EINIT, stage_invoke(stage, "g", NULL));

@@ -12,7 +12,7 @@ static void an_inline_invoke_passes_what_is_queued(void **state)
 	faas_invocation *queued, *invocation = NULL;
 	struct faas_function_stats stats;
 
-	stage_register(stage, "f", FAAS_FUNCTION(.flags = FAAS_FUNCTION_INLINE));
+	stage_register(stage, "f", ONCE(.flags = FAAS_FUNCTION_INLINE));
 	stage_register(stage, "g", NULL);
 	queued = stage_start(stage, "f", NULL);
 	stage_queue(stage, "g", NULL);
@@ -41,7 +41,7 @@ static void an_inline_function_is_queued_by_all_other_calls(void **state)
 {
 	struct stage *stage = *state;
 
-	stage_register(stage, "f", FAAS_FUNCTION(.flags = FAAS_FUNCTION_INLINE));
+	stage_register(stage, "f", ONCE(.flags = FAAS_FUNCTION_INLINE));
 	bed_bind(&stage->bed, "a", "f");
 	stage_queue(stage, "f", NULL);
 	assert_int_equal(1, bed_emit(&stage->bed, "a", ""));
@@ -55,7 +55,7 @@ static void inline_invokes_use_warm_workers(void **state)
 	struct stage *stage = *state;
 	struct faas_function_stats stats;
 
-	stage_register(stage, "f", FAAS_FUNCTION(.flags = FAAS_FUNCTION_INLINE, .keep_warm_ms = 10));
+	stage_register(stage, "f", ONCE(.flags = FAAS_FUNCTION_INLINE, .keep_warm_ms = 10));
 	for (int i = 0; i < 5; i++)
 		assert_int_equal(FAAS_OK, stage_invoke(stage, "f", NULL));
 	stats = bed_stats(&stage->bed, "f");
@@ -74,7 +74,7 @@ static void inline_outcomes_are_those_of_any_invoke(void **state)
 	struct stage *stage = *state;
 	faas_invocation *invocation;
 
-	stage_register(stage, "f", FAAS_FUNCTION(.flags = FAAS_FUNCTION_INLINE));
+	stage_register(stage, "f", ONCE(.flags = FAAS_FUNCTION_INLINE));
 	stage->life.init_fails = 1;
 	invocation = stage_settle(stage, "f", NULL);
 	assert_int_equal(FAAS_EINIT, faas_invocation_outcome(invocation));
@@ -95,7 +95,7 @@ static void an_inline_invoke_returns_when_its_handler_does(void **state)
 	struct stage *stage = *state;
 	faas_invocation *invocation;
 
-	stage_register(stage, "f", FAAS_FUNCTION(.flags = FAAS_FUNCTION_INLINE, .deadline_ms = 5));
+	stage_register(stage, "f", ONCE(.flags = FAAS_FUNCTION_INLINE, .deadline_ms = 5));
 	invocation = stage_settle(stage, "f", JOB(.takes_ns = 20 * MS, .reply = "late"));
 	assert_int_equal(20 * MS, stage_now(stage));
 	assert_int_equal(FAAS_ETIMEDOUT, faas_invocation_outcome(invocation));
@@ -131,8 +131,8 @@ static void inline_invokes_nest(void **state)
 	struct stage *stage = *state;
 	struct nested nested = {.life = &stage->life};
 
-	stage_register(stage, "f", FAAS_FUNCTION(.flags = FAAS_FUNCTION_INLINE));
-	stage_register(stage, "g", FAAS_FUNCTION(.flags = FAAS_FUNCTION_INLINE, .max_concurrency = 1));
+	stage_register(stage, "f", ONCE(.flags = FAAS_FUNCTION_INLINE));
+	stage_register(stage, "g", ONCE(.flags = FAAS_FUNCTION_INLINE, .max_concurrency = 1));
 	assert_int_equal(FAAS_OK, stage_invoke(stage, "f", JOB(.does = invoke_itself, .arg = &nested)));
 	assert_int_equal(FAAS_OK, nested.code);
 	assert_int_equal(FAAS_OK, nested.other);
@@ -156,7 +156,7 @@ static void an_inline_handler_may_unregister_itself(void **state)
 	faas_invocation *invocation = NULL;
 	int code = -1;
 
-	stage_register(stage, "f", FAAS_FUNCTION(.flags = FAAS_FUNCTION_INLINE));
+	stage_register(stage, "f", ONCE(.flags = FAAS_FUNCTION_INLINE));
 	invocation = stage_settle(stage, "f", JOB(.does = unregister_itself, .arg = &code, .reply = "bye"));
 	assert_int_equal(FAAS_OK, code);
 	assert_int_equal(FAAS_OK, faas_invocation_answer(invocation, NULL, NULL, NULL));
@@ -172,7 +172,7 @@ static void an_inline_function_that_is_gone_does_not_run(void **state)
 	faas_function *function = NULL;
 	faas_invocation *invocation = (faas_invocation *)(void *)stage;
 
-	stage_register(stage, "f", FAAS_FUNCTION(.flags = FAAS_FUNCTION_INLINE));
+	stage_register(stage, "f", ONCE(.flags = FAAS_FUNCTION_INLINE));
 	assert_int_equal(FAAS_OK, faas_function_find(stage->bed.runtime, "f", &function));
 	assert_int_equal(FAAS_OK, faas_function_invoke(function, NULL, 0, NULL));
 	assert_int_equal(FAAS_OK, faas_unregister_function(stage->bed.runtime, "f"));
@@ -226,7 +226,7 @@ static void an_inline_invoke_needs_no_pool_thread(void **state)
 
 	(void)state;
 	open_threaded(&bed, FAAS_RUNTIME(.threads = 2, .allocator = &bed.memory.config));
-	bed_register(&bed, "f", FAAS_FUNCTION(.handler = where_am_i, .user = &threaded, .flags = FAAS_FUNCTION_INLINE));
+	bed_register(&bed, "f", ONCE(.handler = where_am_i, .user = &threaded, .flags = FAAS_FUNCTION_INLINE));
 	for (int i = 0; i < 100; i++)
 		assert_int_equal(FAAS_OK, faas_invoke(bed.runtime, "f", NULL, 0, NULL));
 	assert_int_equal(100, threaded.on_caller);
@@ -253,7 +253,7 @@ static void an_inline_invoke_that_returns_late_has_timed_out(void **state)
 	(void)state;
 	open_threaded(&bed, FAAS_RUNTIME(.threads = 1, .allocator = &bed.memory.config));
 	bed_register(&bed, "f",
-	             FAAS_FUNCTION(.handler = spin_until_cancelled, .flags = FAAS_FUNCTION_INLINE, .deadline_ms = 1));
+	             ONCE(.handler = spin_until_cancelled, .flags = FAAS_FUNCTION_INLINE, .deadline_ms = 1));
 	assert_int_equal(FAAS_ETIMEDOUT, faas_invoke(bed.runtime, "f", NULL, 0, &invocation));
 	assert_int_equal(FAAS_STATUS_TIMED_OUT, faas_invocation_status(invocation));
 	assert_int_equal(1 * MS, timing_of(invocation).run_ns);
@@ -276,7 +276,7 @@ static void an_inline_invoke_without_a_slot_is_queued(void **state)
 	gate_init(&gate);
 	open_threaded(&bed, FAAS_RUNTIME(.threads = 1, .allocator = &bed.memory.config));
 	bed_register(&bed, "f",
-	             FAAS_FUNCTION(.handler = gate_handler, .user = &gate, .flags = FAAS_FUNCTION_INLINE,
+	             ONCE(.handler = gate_handler, .user = &gate, .flags = FAAS_FUNCTION_INLINE,
 	                           .max_concurrency = 1, .deadline_ms = FAAS_NEVER));
 	assert_int_equal(FAAS_OK, faas_invoke_async(bed.runtime, "f", NULL, &first));
 	gate_await(&gate, 1);

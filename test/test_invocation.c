@@ -397,7 +397,7 @@ static void a_full_queue_refuses(void **state)
 {
 	struct stage *stage = *state;
 
-	stage_register(stage, "f", FAAS_FUNCTION(.queue_events = 1));
+	stage_register(stage, "f", ONCE(.queue_events = 1));
 	stage_queue(stage, "f", NULL);
 	assert_refused(stage, FAAS_EFULL, "f", NULL);
 	assert_int_equal(1, bed_run(&stage->bed));
@@ -438,7 +438,7 @@ static void what_is_pushed_out_of_a_full_queue_ends_as_dropped(void **state)
 	struct stage *stage = *state;
 	faas_invocation *first, *second;
 
-	stage_register(stage, "f", FAAS_FUNCTION(.queue_events = 1, .queue_full = FAAS_FULL_DROP_OLDEST));
+	stage_register(stage, "f", ONCE(.queue_events = 1, .queue_full = FAAS_FULL_DROP_OLDEST));
 	first = stage_start(stage, "f", NULL);
 	stage_advance_ns(stage, 5);
 	second = stage_start(stage, "f", NULL);

@@ -73,7 +73,7 @@ static int setup(void **state)
 	                                                 .allocator = &late->bed.memory.config),
 	                                    &late->bed.runtime));
 	bed_register(&late->bed, "f",
-	             FAAS_FUNCTION(.handler = late_handler, .init = late_init, .fini = late_fini, .user = &late->plan,
+	             ONCE(.handler = late_handler, .init = late_init, .fini = late_fini, .user = &late->plan,
 	                           .deadline_ms = DEADLINE_MS, .init_deadline_ms = DEADLINE_MS));
 	*state = late;
 	return 0;

@@ -15,7 +15,7 @@ static void closing_retires_what_is_warm(void **state)
 
 	(void)state;
 	stage_open(&stage, NULL);
-	stage_register(&stage, "f", FAAS_FUNCTION(.provisioned = 3));
+	stage_register(&stage, "f", ONCE(.provisioned = 3));
 	stage_register(&stage, "g", NULL);
 	assert_int_equal(3, bed_run(&stage.bed));
 	assert_int_equal(FAAS_OK, stage_invoke(&stage, "g", NULL));
@@ -37,7 +37,7 @@ static void unregistering_retires_what_is_warm_in_steps(void **state)
 	struct stage *stage = *state;
 	faas_function *function = NULL;
 
-	stage_register(stage, "f", FAAS_FUNCTION(.provisioned = 3));
+	stage_register(stage, "f", ONCE(.provisioned = 3));
 	assert_int_equal(3, bed_run(&stage->bed));
 	assert_int_equal(FAAS_OK, faas_function_find(stage->bed.runtime, "f", &function));
 	assert_int_equal(FAAS_OK, faas_unregister_function(stage->bed.runtime, "f"));
@@ -58,7 +58,7 @@ static void each_way_to_retire_has_its_counter(void **state)
 	struct stage *stage = *state;
 	struct faas_function_stats total;
 
-	stage_register(stage, "f", FAAS_FUNCTION(.keep_warm_ms = 10, .deadline_ms = 10));
+	stage_register(stage, "f", ONCE(.keep_warm_ms = 10, .deadline_ms = 10));
 	assert_int_equal(FAAS_OK, stage_invoke(stage, "f", NULL));
 	bed_advance_ms(&stage->bed, 10);
 	assert_int_equal(1, bed_run(&stage->bed));
@@ -96,7 +96,7 @@ static void a_failed_registration_releases_nothing(void **state)
 {
 	struct stage *stage = *state;
 	faas_runtime *runtime = stage->bed.runtime;
-	faas_function_config config = *FAAS_FUNCTION(.handler = job_handler, .user = &stage->life, .release = life_release);
+	faas_function_config config = *ONCE(.handler = job_handler, .user = &stage->life, .release = life_release);
 
 	stage_register(stage, "f", NULL);
 	assert_int_equal(FAAS_EINVAL, faas_register_function(NULL, "g", &config));
@@ -165,7 +165,7 @@ static void without_release_nothing_is_called(void **state)
 	struct stage *stage = *state;
 	int user = 0;
 
-	stage_register(stage, "f", FAAS_FUNCTION(.handler = gate_handler, .user = &user));
+	stage_register(stage, "f", ONCE(.handler = gate_handler, .user = &user));
 	assert_int_equal(FAAS_OK, faas_unregister_function(stage->bed.runtime, "f"));
 	assert_int_equal(0, stage->life.releases);
 }
@@ -182,7 +182,7 @@ static void register_again(void *arg)
 
 	again->life->in_release = NULL;
 	again->code = faas_register_function(again->runtime, "f",
-	                                     FAAS_FUNCTION(.handler = job_handler, .init = life_init, .fini = life_fini,
+	                                     ONCE(.handler = job_handler, .init = life_init, .fini = life_fini,
 	                                                   .user = again->life, .release = life_release));
 	again->life->registered += again->code == FAAS_OK;
 }
@@ -262,7 +262,7 @@ static void make_way(faas_context *context, void *arg)
 	successor->invoke_gone = faas_context_invoke(context, "f", NULL, 0, NULL);
 	successor->register_it =
 		faas_register_function(runtime, "f",
-	                           FAAS_FUNCTION(.handler = job_handler, .init = life_init, .fini = life_fini,
+	                           ONCE(.handler = job_handler, .init = life_init, .fini = life_fini,
 	                                         .user = &successor->stage->life, .release = life_release));
 	successor->stage->life.registered++;
 	successor->invoke_new = faas_context_invoke(context, "f", NULL, 0, NULL);
@@ -377,7 +377,7 @@ static void a_provisioned_init_may_unregister_its_function(void **state)
 
 	stage->life.in_init = unregister_now;
 	stage->life.arg = &code;
-	stage_register(stage, "f", FAAS_FUNCTION(.provisioned = 3));
+	stage_register(stage, "f", ONCE(.provisioned = 3));
 	bed_run(&stage->bed);
 	assert_int_equal(FAAS_OK, code);
 	assert_int_equal(1, stage->life.inits);
@@ -390,7 +390,7 @@ static void a_function_may_come_and_go_many_times(void **state)
 	struct stage *stage = *state;
 
 	for (int i = 0; i < 100; i++) {
-		stage_register(stage, "f", FAAS_FUNCTION(.provisioned = i % 3));
+		stage_register(stage, "f", ONCE(.provisioned = i % 3));
 		bed_bind(&stage->bed, "a.*", "f");
 		assert_int_equal(1, bed_emit(&stage->bed, "a.b", ""));
 		if (i % 2 == 0)

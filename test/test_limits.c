@@ -27,7 +27,7 @@ static int add(faas_runtime *runtime, int number)
 	char name[16];
 
 	snprintf(name, sizeof(name), "f%d", number);
-	return faas_register_function(runtime, name, FAAS_FUNCTION(.handler = nothing_handler));
+	return faas_register_function(runtime, name, ONCE(.handler = nothing_handler));
 }
 
 static void there_are_at_most_a_million_functions(void **state)
@@ -74,7 +74,7 @@ static int fill(faas_runtime *runtime, const char *name, uint64_t data_bytes)
 	int count = 0, code;
 
 	assert_non_null(data);
-	assert_int_equal(FAAS_OK, faas_register_function(runtime, name, FAAS_FUNCTION(.handler = nothing_handler)));
+	assert_int_equal(FAAS_OK, faas_register_function(runtime, name, ONCE(.handler = nothing_handler)));
 	while ((code = faas_invoke_async(runtime, name, FAAS_EVENT(.data = data, .data_bytes = data_bytes), NULL)) ==
 	       FAAS_OK)
 		count++;

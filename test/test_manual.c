@@ -18,7 +18,7 @@ static void each_thing_that_runs_user_code_is_a_step(void **state)
 	faas_invocation *invocation;
 	int told = 0;
 
-	stage_register(stage, "f", FAAS_FUNCTION(.keep_warm_ms = 100, .deadline_ms = 10));
+	stage_register(stage, "f", ONCE(.keep_warm_ms = 100, .deadline_ms = 10));
 	assert_int_equal(0, faas_run(stage->bed.runtime, 100));
 	for (int i = 0; i < 5; i++)
 		stage_queue(stage, "f", NULL);
@@ -82,9 +82,9 @@ static void what_is_due_first_is_told_to_the_nanosecond(void **state)
 	struct stage *stage = *state;
 
 	assert_int_equal(FAAS_NEVER, bed_next_due(&stage->bed));
-	stage_register(stage, "a", FAAS_FUNCTION(.keep_warm_ms = 30));
-	stage_register(stage, "b", FAAS_FUNCTION(.keep_warm_ms = 10));
-	stage_register(stage, "c", FAAS_FUNCTION(.keep_warm_ms = 100, .init_backoff_ms = 20));
+	stage_register(stage, "a", ONCE(.keep_warm_ms = 30));
+	stage_register(stage, "b", ONCE(.keep_warm_ms = 10));
+	stage_register(stage, "c", ONCE(.keep_warm_ms = 100, .init_backoff_ms = 20));
 	assert_int_equal(FAAS_NEVER, bed_next_due(&stage->bed));
 	stage_queue(stage, "a", NULL);
 	assert_int_equal(0, bed_next_due(&stage->bed));
@@ -106,8 +106,8 @@ static void a_long_jump_leaves_everything_runnable(void **state)
 {
 	struct stage *stage = *state;
 
-	stage_register(stage, "a", FAAS_FUNCTION(.keep_warm_ms = 30));
-	stage_register(stage, "b", FAAS_FUNCTION(.keep_warm_ms = 10));
+	stage_register(stage, "a", ONCE(.keep_warm_ms = 30));
+	stage_register(stage, "b", ONCE(.keep_warm_ms = 10));
 	assert_int_equal(FAAS_OK, stage_invoke(stage, "a", NULL));
 	assert_int_equal(FAAS_OK, stage_invoke(stage, "b", NULL));
 	bed_advance_ms(&stage->bed, 1000000);
@@ -134,7 +134,7 @@ static void tell_story(uint64_t seed, char *ret_order, size_t size, char *ret_id
 	for (int i = 0; i < MANY; i++) {
 		char name[2] = {(char)('a' + i), 0};
 
-		bed_register(&bed, name, FAAS_FUNCTION(.handler = record_handler, .user = &record));
+		bed_register(&bed, name, ONCE(.handler = record_handler, .user = &record));
 		bed_bind(&bed, ">", name);
 	}
 	for (int i = 0; i < 3; i++)
@@ -221,10 +221,10 @@ static void deadlines_pass_in_the_order_of_their_times(void **state)
 	static const char *const names[] = {"oabc", "ocba", "obca", "obac"};
 	struct stage *stage = *state;
 
-	stage_register(stage, "o", FAAS_FUNCTION(.deadline_ms = FAAS_NEVER));
-	stage_register(stage, "a", FAAS_FUNCTION(.deadline_ms = 10));
-	stage_register(stage, "b", FAAS_FUNCTION(.deadline_ms = 20));
-	stage_register(stage, "c", FAAS_FUNCTION(.deadline_ms = 30));
+	stage_register(stage, "o", ONCE(.deadline_ms = FAAS_NEVER));
+	stage_register(stage, "a", ONCE(.deadline_ms = 10));
+	stage_register(stage, "b", ONCE(.deadline_ms = 20));
+	stage_register(stage, "c", ONCE(.deadline_ms = 30));
 	for (size_t i = 0; i < COUNT_OF(names); i++) {
 		struct pile pile = {.stage = stage, .names = names[i]};
 
@@ -262,8 +262,8 @@ static void moving_the_clock_inside_a_handler_runs_nothing(void **state)
 	stage_register(stage, "gone", NULL);
 	assert_int_equal(FAAS_OK, stage_invoke(stage, "idle", NULL));
 	assert_int_equal(FAAS_OK, stage_invoke(stage, "gone", NULL));
-	stage_register(stage, "f", FAAS_FUNCTION(.deadline_ms = FAAS_NEVER));
-	stage_register(stage, "ahead", FAAS_FUNCTION(.provisioned = 1));
+	stage_register(stage, "f", ONCE(.deadline_ms = FAAS_NEVER));
+	stage_register(stage, "ahead", ONCE(.provisioned = 1));
 	invocation = stage_start(stage, "f", JOB(.does = let_everything_fall_due, .arg = &still));
 	stage_queue(stage, "f", NULL);
 	assert_int_equal(FAAS_OK, faas_invocation_on_settled(invocation, count_up, &still.told));
@@ -293,8 +293,8 @@ static void runtimes_on_one_clock_move_together(void **state)
 	assert_int_equal(FAAS_OK, faas_open(FAAS_RUNTIME(.threads = FAAS_NONE, .clock = other.bed.clock,
 	                                                 .allocator = &other.bed.memory.config),
 	                                    &other.bed.runtime));
-	stage_register(stage, "f", FAAS_FUNCTION(.keep_warm_ms = 10));
-	stage_register(&other, "f", FAAS_FUNCTION(.keep_warm_ms = 20));
+	stage_register(stage, "f", ONCE(.keep_warm_ms = 10));
+	stage_register(&other, "f", ONCE(.keep_warm_ms = 20));
 	assert_int_equal(FAAS_OK, stage_invoke(stage, "f", NULL));
 	assert_int_equal(FAAS_OK, stage_invoke(&other, "f", JOB(.takes_ns = 1 * MS)));
 	assert_int_equal(9 * MS, bed_next_due(&stage->bed));
@@ -328,7 +328,7 @@ static void a_hosts_clock_fires_when_steps_are_run(void **state)
 	assert_int_equal(FAAS_OK, faas_open(FAAS_RUNTIME(.threads = FAAS_NONE, .clock = stage.bed.clock,
 	                                                 .allocator = &stage.bed.memory.config),
 	                                    &stage.bed.runtime));
-	stage_register(&stage, "f", FAAS_FUNCTION(.keep_warm_ms = 10));
+	stage_register(&stage, "f", ONCE(.keep_warm_ms = 10));
 	assert_int_equal(FAAS_OK, stage_invoke(&stage, "f", NULL));
 	assert_int_equal(10 * MS, bed_next_due(&stage.bed));
 	now += 10 * MS - 1;
@@ -360,7 +360,7 @@ static void real_time_needs_no_threads_either(void **state)
 	(void)state;
 	record_init(&record);
 	open_on_real_time(&bed, FAAS_NONE);
-	bed_register(&bed, "f", FAAS_FUNCTION(.handler = record_handler, .user = &record, .keep_warm_ms = 3600000));
+	bed_register(&bed, "f", ONCE(.handler = record_handler, .user = &record, .keep_warm_ms = 3600000));
 	assert_int_equal(FAAS_NEVER, bed_next_due(&bed));
 	assert_int_equal(FAAS_OK, faas_invoke_async(bed.runtime, "f", NULL, &invocation));
 	assert_int_equal(0, record.count);
@@ -399,7 +399,7 @@ static void several_threads_may_run_steps_at_once(void **state)
 	(void)state;
 	gate_init(&gate);
 	open_on_real_time(&bed, FAAS_NONE);
-	bed_register(&bed, "f", FAAS_FUNCTION(.handler = gate_handler, .user = &gate, .deadline_ms = FAAS_NEVER));
+	bed_register(&bed, "f", ONCE(.handler = gate_handler, .user = &gate, .deadline_ms = FAAS_NEVER));
 	for (int i = 0; i < 2; i++)
 		assert_int_equal(FAAS_OK, faas_invoke_async(bed.runtime, "f", NULL, NULL));
 	for (int i = 0; i < 2; i++)
@@ -427,8 +427,8 @@ static void a_host_may_lend_its_thread_to_a_pool(void **state)
 	gate_init(&gate);
 	record_init(&record);
 	open_on_real_time(&bed, 1);
-	bed_register(&bed, "held", FAAS_FUNCTION(.handler = gate_handler, .user = &gate, .deadline_ms = FAAS_NEVER));
-	bed_register(&bed, "f", FAAS_FUNCTION(.handler = record_handler, .user = &record));
+	bed_register(&bed, "held", ONCE(.handler = gate_handler, .user = &gate, .deadline_ms = FAAS_NEVER));
+	bed_register(&bed, "f", ONCE(.handler = record_handler, .user = &record));
 	assert_int_equal(FAAS_OK, faas_invoke_async(bed.runtime, "held", NULL, NULL));
 	gate_await(&gate, 1);
 	/* The only pool thread stands at the gate. */

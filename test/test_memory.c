@@ -33,7 +33,7 @@ static void emit_x(struct stage *stage, const char *type, int takers)
 
 static void add(struct stage *stage, const char *name)
 {
-	bed_register(&stage->bed, name, FAAS_FUNCTION(.handler = record_handler, .user = &stage->record));
+	bed_register(&stage->bed, name, ONCE(.handler = record_handler, .user = &stage->record));
 }
 
 /* ---- Scenarios: registering -------------------------------------------------------------------------------------- */
@@ -53,7 +53,7 @@ static void prepare_nothing(struct stage *stage)
 static int do_register(struct stage *stage)
 {
 	return faas_register_function(stage->bed.runtime, "new",
-	                              FAAS_FUNCTION(.handler = nothing_handler, .user = stage, .release = count_release));
+	                              ONCE(.handler = nothing_handler, .user = stage, .release = count_release));
 }
 
 static void check_registered(struct stage *stage)
@@ -311,7 +311,7 @@ static void functions_in_a_row_survive(void **state)
 		snprintf(name, sizeof(name), "f%d", i);
 		for (int64_t n = 0; code == FAAS_ENOMEM; n++) {
 			memory_fail(&bed->memory, n, 1);
-			code = faas_register_function(bed->runtime, name, FAAS_FUNCTION(.handler = nothing_handler));
+			code = faas_register_function(bed->runtime, name, ONCE(.handler = nothing_handler));
 			assert_int_equal(i + (code == FAAS_OK), bed_totals(bed).functions);
 			refused += code == FAAS_ENOMEM;
 		}
@@ -328,7 +328,7 @@ static void bindings_in_a_row_survive(void **state)
 	uint64_t ids[300];
 	char text[32];
 
-	bed_register(bed, "f", FAAS_FUNCTION(.handler = nothing_handler));
+	bed_register(bed, "f", ONCE(.handler = nothing_handler));
 	for (int i = 0; i < 300; i++) {
 		int code = FAAS_ENOMEM;
 
@@ -395,7 +395,7 @@ static int try_fan_out(int64_t n, int count, int with_emission, const char *filt
 	bed_open(&bed, NULL);
 	for (int i = 0; i < count; i++) {
 		snprintf(name, sizeof(name), "f%d", i);
-		bed_register(&bed, name, FAAS_FUNCTION(.handler = record_handler, .user = &record));
+		bed_register(&bed, name, ONCE(.handler = record_handler, .user = &record));
 		assert_int_equal(
 			FAAS_OK, faas_bind(bed.runtime, FAAS_BINDING(.pattern = "t", .function = name, .filter = filter), NULL));
 	}
@@ -452,7 +452,7 @@ static int try_invoke(int64_t n, uint32_t flags)
 
 	record_init(&record);
 	bed_open(&bed, NULL);
-	bed_register(&bed, "f", FAAS_FUNCTION(.handler = record_handler, .user = &record, .flags = flags));
+	bed_register(&bed, "f", ONCE(.handler = record_handler, .user = &record, .flags = flags));
 	memory_fail(&bed.memory, n, 1);
 	code = faas_invoke(bed.runtime, "f", NULL, 0, &invocation);
 	has_failed = memory_has_failed(&bed.memory);

@@ -104,8 +104,8 @@ static int try_asking(size_t question, int64_t n)
 
 	record_init(&record);
 	bed_open(&bed, FAAS_RUNTIME(.log = sink));
-	bed_register(&bed, "f", FAAS_FUNCTION(.handler = asking_handler, .user = &asker));
-	bed_register(&bed, "g", FAAS_FUNCTION(.handler = record_handler, .user = &record));
+	bed_register(&bed, "f", ONCE(.handler = asking_handler, .user = &asker));
+	bed_register(&bed, "g", ONCE(.handler = record_handler, .user = &record));
 	bed_bind(&bed, "t", "g");
 	assert_int_equal(FAAS_OK, faas_invoke(bed.runtime, "f", NULL, 0, &invocation));
 	assert_true(asker.code == FAAS_OK || asker.has_failed);
@@ -161,7 +161,7 @@ static void a_failure_without_its_message_is_still_a_failure(void **state)
 		faas_invocation *invocation = NULL;
 
 		bed_open(&bed, NULL);
-		bed_register(&bed, "f", FAAS_FUNCTION(.handler = failing_handler, .user = &asker));
+		bed_register(&bed, "f", ONCE(.handler = failing_handler, .user = &asker));
 		assert_int_equal(FAAS_EFAILED, faas_invoke(bed.runtime, "f", NULL, 0, &invocation));
 		has_failed = asker.has_failed;
 		assert_int_equal(1, faas_invocation_handler_result(invocation));
@@ -183,7 +183,7 @@ static int try_running(int64_t n, int64_t count)
 
 	record_init(&record);
 	bed_open(&bed, NULL);
-	bed_register(&bed, "f", FAAS_FUNCTION(.handler = record_handler, .user = &record));
+	bed_register(&bed, "f", ONCE(.handler = record_handler, .user = &record));
 	bed_bind(&bed, "t", "f");
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(1, bed_emit(&bed, "t", i == 0 ? "a" : i == 1 ? "b" : "c"));
@@ -244,7 +244,7 @@ static void provisioned_workers_wait_for_memory(void **state)
 		bed_open(&bed, NULL);
 		bed_register(
 			&bed, "f",
-			FAAS_FUNCTION(.handler = nothing_handler, .init = counting_init, .user = &inits, .provisioned = 2));
+			ONCE(.handler = nothing_handler, .init = counting_init, .user = &inits, .provisioned = 2));
 		memory_fail(&bed.memory, n, 1);
 		(void)faas_run(bed.runtime, 100);
 		has_failed = memory_has_failed(&bed.memory);
@@ -298,7 +298,7 @@ static void closing_needs_no_memory(void **state)
 
 		bed_open(&bed, NULL);
 		bed_register(&bed, "f",
-		             FAAS_FUNCTION(.handler = nothing_handler, .fini = end_fini, .release = end_release, .user = &end));
+		             ONCE(.handler = nothing_handler, .fini = end_fini, .release = end_release, .user = &end));
 		bed_bind(&bed, "t", "f");
 		if (has_run)
 			assert_int_equal(FAAS_OK, faas_invoke(bed.runtime, "f", NULL, 0, NULL));
@@ -324,7 +324,7 @@ static void unregistering_needs_no_memory(void **state)
 	struct end end = {.settled = 0};
 
 	bed_register(bed, "f",
-	             FAAS_FUNCTION(.handler = nothing_handler, .fini = end_fini, .release = end_release, .user = &end));
+	             ONCE(.handler = nothing_handler, .fini = end_fini, .release = end_release, .user = &end));
 	for (int i = 0; i < 200; i++)
 		bed_bind(bed, "t", "f");
 	assert_int_equal(FAAS_OK, faas_invoke(bed->runtime, "f", NULL, 0, NULL));
@@ -369,9 +369,9 @@ static int tell_story(int64_t n, int64_t count)
 	record_init(&out);
 	bed_open(&bed, NULL);
 	memory_fail(&bed.memory, n, count);
-	while (faas_register_function(bed.runtime, "in", FAAS_FUNCTION(.handler = relay_handler, .user = &in)) != FAAS_OK)
+	while (faas_register_function(bed.runtime, "in", ONCE(.handler = relay_handler, .user = &in)) != FAAS_OK)
 		continue;
-	while (faas_register_function(bed.runtime, "out", FAAS_FUNCTION(.handler = record_handler, .user = &out)) !=
+	while (faas_register_function(bed.runtime, "out", ONCE(.handler = record_handler, .user = &out)) !=
 	       FAAS_OK)
 		continue;
 	while (faas_bind(bed.runtime, FAAS_BINDING(.pattern = "in.*", .function = "in"), NULL) != FAAS_OK)

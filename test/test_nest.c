@@ -180,8 +180,8 @@ static void a_waiting_handler_runs_what_it_waits_for_and_nothing_else(void **sta
 
 	record_init(&record);
 	stage_register(stage, "f", NULL);
-	stage_register(stage, "g", FAAS_FUNCTION(.handler = record_handler, .user = &record));
-	stage_register(stage, "h", FAAS_FUNCTION(.handler = record_handler, .user = &record));
+	stage_register(stage, "g", ONCE(.handler = record_handler, .user = &record));
+	stage_register(stage, "h", ONCE(.handler = record_handler, .user = &record));
 	stage_queue(stage, "f", JOB(.does = wait_for_it, .arg = &waiter));
 	others[0] = start_named(stage, "h", "other");
 	others[1] = start_named(stage, "g", "before");
@@ -206,8 +206,8 @@ static void waiting_for_an_emission_runs_all_of_it(void **state)
 
 	record_init(&record);
 	stage_register(stage, "f", NULL);
-	stage_register(stage, "g", FAAS_FUNCTION(.handler = record_handler, .user = &record));
-	stage_register(stage, "h", FAAS_FUNCTION(.handler = record_handler, .user = &record));
+	stage_register(stage, "g", ONCE(.handler = record_handler, .user = &record));
+	stage_register(stage, "h", ONCE(.handler = record_handler, .user = &record));
 	bed_bind(&stage->bed, "a", "g");
 	bed_bind(&stage->bed, "a", "h");
 	stage_queue(stage, "f", JOB(.does = wait_for_it, .arg = &waiter));
@@ -343,7 +343,7 @@ static void a_slot_that_an_ancestor_holds_is_not_waited_for(void **state)
 	struct stage *stage = *state;
 	struct triangle triangle = {0};
 
-	stage_register(stage, "f", FAAS_FUNCTION(.max_concurrency = 1));
+	stage_register(stage, "f", ONCE(.max_concurrency = 1));
 	stage_register(stage, "g", NULL);
 	assert_int_equal(FAAS_OK, stage_invoke(stage, "f", JOB(.does = invoke_g_then_f, .arg = &triangle)));
 	assert_int_equal(FAAS_EDEADLK, triangle.inner);
@@ -416,7 +416,7 @@ static void a_handler_whose_time_is_over_waits_no_more(void **state)
 
 	stage_register(stage, "outer", NULL);
 	assert_int_equal(FAAS_OK, stage_invoke(stage, "outer", NULL));
-	stage_register(stage, "paused", FAAS_FUNCTION(.init_backoff_ms = 10000));
+	stage_register(stage, "paused", ONCE(.init_backoff_ms = 10000));
 	stage->life.init_fails = 1;
 	assert_int_equal(FAAS_EINIT, stage_invoke(stage, "paused", NULL));
 	inner.invocation = stage_start(stage, "paused", NULL);

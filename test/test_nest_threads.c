@@ -27,7 +27,7 @@ static void pool_register(struct pool *pool, const char *name, faas_handler_fn *
 {
 	assert_int_equal(FAAS_OK,
 	                 faas_register_function(pool->runtime, name,
-	                                        FAAS_FUNCTION(.handler = handler, .user = user, .deadline_ms = FAAS_NEVER,
+	                                        ONCE(.handler = handler, .user = user, .deadline_ms = FAAS_NEVER,
 	                                                      .max_concurrency = concurrency)));
 }
 
@@ -156,7 +156,7 @@ static void cycles_over_threads_end_with_a_deadline(void **state)
 	struct cycle cycle = {.codes = {1, 1}};
 	faas_invocation *first = NULL, *second = NULL;
 	const faas_function_config config = {
-		.struct_size = sizeof(config),
+		.struct_size = sizeof(config), .attempts = 1,
 		.handler = wait_for_the_other,
 		.user = &cycle,
 		.max_concurrency = 1,

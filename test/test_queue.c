@@ -61,7 +61,7 @@ static void a_full_queue_refuses_and_keeps_order(void **state)
 	struct bed *bed = *state;
 	int code = 0;
 
-	add(bed, "f", FAAS_FUNCTION(.queue_events = 5));
+	add(bed, "f", ONCE(.queue_events = 5));
 	assert_int_equal(5, fill(bed, "f", 10, &code));
 	assert_int_equal(FAAS_EFULL, code);
 	assert_int_equal(5, bed_stats(bed, "f").queued);
@@ -83,9 +83,9 @@ static void a_queue_is_bounded_in_bytes(void **state)
 	int code = 0;
 	uint64_t each;
 
-	add(bed, "measure", FAAS_FUNCTION(.queue_events = 0));
+	add(bed, "measure", ONCE(.queue_events = 0));
 	each = bytes_of_one(bed, "measure");
-	add(bed, "f", FAAS_FUNCTION(.queue_bytes = (int64_t)(3 * each)));
+	add(bed, "f", ONCE(.queue_bytes = (int64_t)(3 * each)));
 	assert_int_equal(3, fill(bed, "f", 10, &code));
 	assert_int_equal(FAAS_EFULL, code);
 	assert_int_equal(3 * each, bed_stats(bed, "f").queued_bytes);
@@ -94,10 +94,10 @@ static void a_queue_is_bounded_in_bytes(void **state)
 	assert_int_equal(1, bed_emit(bed, "f", "3"));
 	assert_int_equal(FAAS_EFULL, bed_emit(bed, "f", "4"));
 	/* One byte less is one event less. */
-	add(bed, "g", FAAS_FUNCTION(.queue_bytes = (int64_t)(3 * each - 1)));
+	add(bed, "g", ONCE(.queue_bytes = (int64_t)(3 * each - 1)));
 	assert_int_equal(2, fill(bed, "g", 10, &code));
 	/* The data counts. */
-	add(bed, "h", FAAS_FUNCTION(.queue_bytes = 1000));
+	add(bed, "h", ONCE(.queue_bytes = 1000));
 	assert_int_equal(FAAS_EFULL,
 	                 faas_emit_event(bed->runtime, FAAS_EVENT(.type = "h", .data = &record, .data_bytes = 1000), NULL));
 }
@@ -110,8 +110,8 @@ static void the_runtime_bounds_the_events_of_all_queues(void **state)
 	(void)state;
 	record_init(&record);
 	bed_open(&bed, FAAS_RUNTIME(.queue_events = 4));
-	add(&bed, "f", FAAS_FUNCTION(.queue_events = 3));
-	add(&bed, "g", FAAS_FUNCTION(.queue_events = 3));
+	add(&bed, "f", ONCE(.queue_events = 3));
+	add(&bed, "g", ONCE(.queue_events = 3));
 	assert_int_equal(3, fill(&bed, "f", 10, &code));
 	assert_int_equal(FAAS_EFULL, code);
 	assert_int_equal(1, fill(&bed, "g", 10, &code));
@@ -140,12 +140,12 @@ static void the_runtime_bounds_the_bytes_of_all_queues(void **state)
 	(void)state;
 	record_init(&record);
 	bed_open(&bed, NULL);
-	add(&bed, "f", FAAS_FUNCTION(.queue_events = 0));
+	add(&bed, "f", ONCE(.queue_events = 0));
 	each = bytes_of_one(&bed, "f");
 	bed_close(&bed);
 	bed_open(&bed, FAAS_RUNTIME(.queue_bytes = (int64_t)(4 * each)));
-	add(&bed, "f", FAAS_FUNCTION(.queue_events = 2));
-	add(&bed, "g", FAAS_FUNCTION(.queue_events = 0));
+	add(&bed, "f", ONCE(.queue_events = 2));
+	add(&bed, "g", ONCE(.queue_events = 0));
 	assert_int_equal(2, fill(&bed, "f", 10, &code));
 	assert_int_equal(2, fill(&bed, "g", 10, &code));
 	assert_int_equal(FAAS_ERUNTIMEFULL, code);
@@ -167,7 +167,7 @@ static void unlimited_is_unlimited(void **state)
 	(void)state;
 	record_init(&record);
 	bed_open(&bed, FAAS_RUNTIME(.queue_events = FAAS_UNLIMITED, .queue_bytes = FAAS_UNLIMITED));
-	add(&bed, "f", FAAS_FUNCTION(.queue_bytes = FAAS_UNLIMITED, .queue_events = FAAS_MAX_QUEUE_EVENTS));
+	add(&bed, "f", ONCE(.queue_bytes = FAAS_UNLIMITED, .queue_events = FAAS_MAX_QUEUE_EVENTS));
 	assert_int_equal(50000, fill(&bed, "f", 50000, &code));
 	assert_int_equal(50000, bed_stats(&bed, "f").queued);
 	assert_int_equal(50000, bed_totals(&bed).queued_events);
@@ -183,7 +183,7 @@ static void an_emptied_queue_gives_its_memory_back(void **state)
 	int64_t before;
 	int code = 0;
 
-	add(bed, "f", FAAS_FUNCTION(.queue_events = 0));
+	add(bed, "f", ONCE(.queue_events = 0));
 	assert_int_equal(1, bed_emit(bed, "f", "x"));
 	bed_run(bed);
 	before = bed->memory.bytes;
@@ -226,7 +226,7 @@ static void a_full_queue_may_drop_its_oldest(void **state)
 	faas_invocation *first = NULL, *second = NULL;
 	int code = 0;
 
-	add(bed, "f", FAAS_FUNCTION(.queue_events = 3, .queue_full = FAAS_FULL_DROP_OLDEST));
+	add(bed, "f", ONCE(.queue_events = 3, .queue_full = FAAS_FULL_DROP_OLDEST));
 	assert_int_equal(FAAS_OK, faas_invoke_async(bed->runtime, "f", NULL, &first));
 	assert_int_equal(FAAS_OK, faas_invoke_async(bed->runtime, "f", NULL, &second));
 	assert_int_equal(FAAS_OK, faas_invocation_on_settled(first, on_settled, &told));
@@ -261,10 +261,10 @@ static void a_large_event_drops_as_many_as_it_takes(void **state)
 	uint64_t each;
 	int code = 0;
 
-	add(bed, "measure", FAAS_FUNCTION(.queue_events = 0));
+	add(bed, "measure", ONCE(.queue_events = 0));
 	each = bytes_of_one(bed, "measure");
 	record.count = 0;
-	add(bed, "f", FAAS_FUNCTION(.queue_bytes = (int64_t)(100 * each), .queue_full = FAAS_FULL_DROP_OLDEST));
+	add(bed, "f", ONCE(.queue_bytes = (int64_t)(100 * each), .queue_full = FAAS_FULL_DROP_OLDEST));
 	assert_int_equal(100, fill(bed, "f", 100, &code));
 	assert_int_equal(0, bed_stats(bed, "f").dropped);
 	assert_int_equal(1,
@@ -292,8 +292,8 @@ static void a_cancelled_event_frees_room(void **state)
 	(void)state;
 	record_init(&record);
 	bed_open(&bed, FAAS_RUNTIME(.queue_events = 4));
-	add(&bed, "f", FAAS_FUNCTION(.queue_events = 3));
-	add(&bed, "g", FAAS_FUNCTION(.queue_events = 0));
+	add(&bed, "f", ONCE(.queue_events = 3));
+	add(&bed, "g", ONCE(.queue_events = 0));
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(FAAS_OK, faas_invoke_async(bed.runtime, "f", NULL, &invocations[i]));
 	assert_int_equal(1, bed_emit(&bed, "g", "x"));
@@ -324,7 +324,7 @@ static void cancelling_keeps_the_order_of_the_others(void **state)
 	char expected[COUNT * 4 + 1] = "", number[16];
 	uint64_t seed = random_seed("queue");
 
-	add(bed, "f", FAAS_FUNCTION(.queue_events = 0));
+	add(bed, "f", ONCE(.queue_events = 0));
 	for (int i = 0; i < COUNT; i++) {
 		snprintf(number, sizeof(number), "%d", i);
 		assert_int_equal(FAAS_OK,
@@ -355,8 +355,8 @@ static void unregistering_frees_the_runtimes_room(void **state)
 	(void)state;
 	record_init(&record);
 	bed_open(&bed, FAAS_RUNTIME(.queue_events = 3));
-	add(&bed, "f", FAAS_FUNCTION(.queue_events = 0));
-	add(&bed, "g", FAAS_FUNCTION(.queue_events = 0));
+	add(&bed, "f", ONCE(.queue_events = 0));
+	add(&bed, "g", ONCE(.queue_events = 0));
 	assert_int_equal(3, fill(&bed, "f", 10, &code));
 	assert_int_equal(FAAS_ERUNTIMEFULL, bed_emit(&bed, "g", "x"));
 	assert_int_equal(FAAS_OK, faas_unregister_function(bed.runtime, "f"));
@@ -376,7 +376,7 @@ static void manual_mode_never_waits_for_room(void **state)
 	struct bed *bed = *state;
 	faas_invocation *invocation = NULL;
 
-	add(bed, "f", FAAS_FUNCTION(.queue_events = 1));
+	add(bed, "f", ONCE(.queue_events = 1));
 	assert_int_equal(1, bed_emit(bed, "f", "x"));
 	assert_int_equal(FAAS_EFULL, faas_emit_event(bed->runtime, FAAS_EVENT(.type = "f", .wait_ms = FAAS_NEVER), NULL));
 	assert_int_equal(

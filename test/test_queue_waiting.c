@@ -36,7 +36,7 @@ static void add_busy(const char *name, int32_t queue_events)
 	faas_event_config event = *FAAS_EVENT(.type = name);
 
 	assert_int_equal(FAAS_OK, faas_register_function(shop.runtime, name,
-	                                                 FAAS_FUNCTION(.handler = gate_handler, .user = &shop.gate,
+	                                                 ONCE(.handler = gate_handler, .user = &shop.gate,
 	                                                               .queue_events = queue_events, .max_concurrency = 1,
 	                                                               .deadline_ms = FAAS_NEVER)));
 	assert_int_equal(FAAS_OK, faas_bind(shop.runtime, FAAS_BINDING(.pattern = name, .function = name), NULL));
@@ -150,7 +150,7 @@ static void many_emitters_get_all_through_a_queue_of_one(void **state)
 	open_shop(FAAS_RUNTIME(.threads = 2));
 	assert_int_equal(
 		FAAS_OK, faas_register_function(shop.runtime, "f",
-	                                    FAAS_FUNCTION(.handler = record_handler, .user = &record, .queue_events = 1)));
+	                                    ONCE(.handler = record_handler, .user = &record, .queue_events = 1)));
 	assert_int_equal(FAAS_OK, faas_bind(shop.runtime, FAAS_BINDING(.pattern = "f", .function = "f"), NULL));
 	for (int i = 0; i < EMITTERS; i++) {
 		emitters[i] = (struct emitter){.event = *FAAS_EVENT(.type = "f", .wait_ms = FAAS_NEVER), .times = EACH};
@@ -174,7 +174,7 @@ static void a_wait_for_the_runtimes_room_ends_too(void **state)
 
 	(void)state;
 	open_shop(FAAS_RUNTIME(.threads = 1, .queue_events = 1));
-	assert_int_equal(FAAS_OK, faas_register_function(shop.runtime, "g", FAAS_FUNCTION(.handler = nothing_handler)));
+	assert_int_equal(FAAS_OK, faas_register_function(shop.runtime, "g", ONCE(.handler = nothing_handler)));
 	assert_int_equal(FAAS_OK, faas_bind(shop.runtime, FAAS_BINDING(.pattern = "g", .function = "g"), NULL));
 	add_busy("f", 1);
 	assert_int_equal(FAAS_ERUNTIMEFULL, faas_emit_event(shop.runtime, FAAS_EVENT(.type = "g"), NULL));
@@ -191,7 +191,7 @@ static void all_or_none_waits_for_all(void **state)
 	(void)state;
 	open_shop(FAAS_RUNTIME(.threads = 1));
 	add_busy("f", 1);
-	assert_int_equal(FAAS_OK, faas_register_function(shop.runtime, "free", FAAS_FUNCTION(.handler = nothing_handler)));
+	assert_int_equal(FAAS_OK, faas_register_function(shop.runtime, "free", ONCE(.handler = nothing_handler)));
 	assert_int_equal(FAAS_OK, faas_bind(shop.runtime, FAAS_BINDING(.pattern = "f", .function = "free"), NULL));
 	assert_int_equal(FAAS_EFULL, faas_emit_event(shop.runtime, FAAS_EVENT(.type = "f", .flags = FAAS_EMIT_ALL), NULL));
 	assert_int_equal(0, stats_by_name("free").accepted);
@@ -212,7 +212,7 @@ static void a_full_function_delays_only_its_own_event(void **state)
 	open_shop(FAAS_RUNTIME(.threads = 2));
 	add_busy("f", 1);
 	assert_int_equal(FAAS_OK, faas_register_function(shop.runtime, "free",
-	                                                 FAAS_FUNCTION(.handler = record_handler, .user = &record)));
+	                                                 ONCE(.handler = record_handler, .user = &record)));
 	assert_int_equal(FAAS_OK, faas_bind(shop.runtime, FAAS_BINDING(.pattern = "f", .function = "free"), NULL));
 	start(&emitter);
 	/* It has run at "free" while "f" is still full. */
@@ -245,7 +245,7 @@ static void what_never_fits_is_not_waited_for(void **state)
 	(void)state;
 	open_shop(FAAS_RUNTIME(.threads = 1));
 	assert_int_equal(FAAS_OK, faas_register_function(shop.runtime, "f",
-	                                                 FAAS_FUNCTION(.handler = nothing_handler, .queue_bytes = 4096)));
+	                                                 ONCE(.handler = nothing_handler, .queue_bytes = 4096)));
 	assert_int_equal(FAAS_EFULL,
 	                 faas_invoke_async(shop.runtime, "f",
 	                                   FAAS_EVENT(.data = large, .data_bytes = sizeof(large), .wait_ms = FAAS_NEVER),
@@ -306,7 +306,7 @@ static void handlers_do_not_wait_for_room(void **state)
 	open_shop(FAAS_RUNTIME(.threads = 2));
 	add_busy("f", 1);
 	assert_int_equal(FAAS_OK,
-	                 faas_register_function(shop.runtime, "g", FAAS_FUNCTION(.handler = emit_waiting, .user = said)));
+	                 faas_register_function(shop.runtime, "g", ONCE(.handler = emit_waiting, .user = said)));
 	assert_int_equal(FAAS_OK, faas_invoke(shop.runtime, "g", NULL, 0, NULL));
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(FAAS_EFULL, said[i]);

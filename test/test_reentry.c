@@ -54,7 +54,7 @@ static void replace_the_function(faas_invocation *invocation, void *user)
 	changes->unregister = faas_unregister_function(runtime, "f");
 	changes->register_again =
 		faas_register_function(runtime, "f",
-	                           FAAS_FUNCTION(.handler = job_handler, .init = life_init, .fini = life_fini,
+	                           ONCE(.handler = job_handler, .init = life_init, .fini = life_fini,
 	                                         .user = &changes->stage->life, .release = life_release));
 	changes->stage->life.registered += changes->register_again == FAAS_OK;
 	changes->queue_new = faas_invoke_async(runtime, "f", NULL, NULL);
@@ -157,7 +157,7 @@ static void call_late(void *arg)
 	late->called++;
 	late->emit = faas_emit_event(late->runtime, FAAS_EVENT(.type = "a"), NULL);
 	late->invoke_async = faas_invoke_async(late->runtime, "f", NULL, NULL);
-	late->register_it = faas_register_function(late->runtime, "new", FAAS_FUNCTION(.handler = nothing));
+	late->register_it = faas_register_function(late->runtime, "new", ONCE(.handler = nothing));
 	late->bind = faas_bind(late->runtime, FAAS_BINDING(.pattern = "a", .function = "f"), NULL);
 	late->find = faas_function_find(late->runtime, "f", &function);
 	late->stats = faas_runtime_stats(late->runtime, &stats);

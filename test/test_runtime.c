@@ -143,7 +143,7 @@ static void no_config_is_all_defaults(void **state)
 	record_init(&record);
 	assert_int_equal(FAAS_OK, faas_open(NULL, &runtime));
 	assert_int_equal(FAAS_OK,
-	                 faas_register_function(runtime, "f", FAAS_FUNCTION(.handler = record_handler, .user = &record)));
+	                 faas_register_function(runtime, "f", ONCE(.handler = record_handler, .user = &record)));
 	assert_int_equal(FAAS_OK, faas_invoke(runtime, "f", NULL, 0, NULL));
 	assert_true(totals_of(runtime).threads_started >= 1);
 	assert_int_equal(FAAS_OK, faas_close(runtime, FAAS_NEVER, 0));
@@ -211,7 +211,7 @@ static void all_memory_comes_from_the_allocator_and_goes_back(void **state)
 	int64_t opened = bed->memory.bytes, calls = bed->memory.calls;
 
 	assert_true(opened > 0);
-	bed_register(bed, "f", FAAS_FUNCTION(.handler = alloc_handler, .user = &bed->memory));
+	bed_register(bed, "f", ONCE(.handler = alloc_handler, .user = &bed->memory));
 	assert_true(bed->memory.calls > calls);
 	calls = bed->memory.calls;
 	bed_bind(bed, "t", "f");
@@ -246,7 +246,7 @@ static void log_sink(void *user, int32_t level, const char *function, const char
 	log->said[2] = faas_drain(log->runtime, 0);
 	log->said[3] = faas_close(log->runtime, 0, 0);
 	log->said[4] = faas_invoke(log->runtime, "f", NULL, 0, NULL);
-	log->said[5] = faas_register_function(log->runtime, "new", FAAS_FUNCTION(.handler = nothing_handler));
+	log->said[5] = faas_register_function(log->runtime, "new", ONCE(.handler = nothing_handler));
 }
 
 static int log_handler(faas_context *context, const faas_event *event)
@@ -272,7 +272,7 @@ static void the_level_decides_what_is_logged(void **state)
 		int32_t most = level != 0 ? level : FAAS_LOG_WARNING;
 
 		bed_open(&bed, FAAS_RUNTIME(.log = log_sink, .log_user = &log, .log_level = level));
-		bed_register(&bed, "f", FAAS_FUNCTION(.handler = log_handler));
+		bed_register(&bed, "f", ONCE(.handler = log_handler));
 		assert_int_equal(FAAS_OK, faas_invoke(bed.runtime, "f", NULL, 0, NULL));
 		assert_int_equal(most, log.count);
 		assert_int_equal(most, log.level);
@@ -288,7 +288,7 @@ static void without_a_sink_nothing_is_logged(void **state)
 
 	(void)state;
 	bed_open(&bed, FAAS_RUNTIME(.log_level = FAAS_LOG_DEBUG));
-	bed_register(&bed, "f", FAAS_FUNCTION(.handler = log_handler));
+	bed_register(&bed, "f", ONCE(.handler = log_handler));
 	assert_int_equal(FAAS_OK, faas_invoke(bed.runtime, "f", NULL, 0, NULL));
 	bed_close(&bed);
 }
@@ -302,7 +302,7 @@ static void a_sink_may_emit_and_register_but_not_wait(void **state)
 	(void)state;
 	bed_open(&bed, FAAS_RUNTIME(.log = log_sink, .log_user = &log, .log_level = FAAS_LOG_ERROR));
 	log.runtime = bed.runtime;
-	bed_register(&bed, "f", FAAS_FUNCTION(.handler = log_handler));
+	bed_register(&bed, "f", ONCE(.handler = log_handler));
 	assert_int_equal(FAAS_OK, faas_invoke(bed.runtime, "f", NULL, 0, NULL));
 	assert_int_equal(1, log.count);
 	assert_memory_equal(expected, log.said, sizeof(expected));
@@ -319,7 +319,7 @@ static void run_does_at_most_so_many_steps(void **state)
 	struct record record;
 
 	record_init(&record);
-	bed_register(bed, "f", FAAS_FUNCTION(.handler = record_handler, .user = &record));
+	bed_register(bed, "f", ONCE(.handler = record_handler, .user = &record));
 	bed_bind(bed, "f", "f");
 	assert_int_equal(0, faas_run(bed->runtime, 1));
 	for (int i = 0; i < 10; i++)
@@ -346,7 +346,7 @@ static void next_due_tells_what_time_will_bring(void **state)
 	assert_int_equal(FAAS_EINVAL, faas_next_due(bed->runtime, NULL));
 	assert_int_equal(77, due);
 	assert_int_equal(FAAS_NEVER, bed_next_due(bed));
-	bed_register(bed, "f", FAAS_FUNCTION(.handler = nothing_handler, .keep_warm_ms = 50));
+	bed_register(bed, "f", ONCE(.handler = nothing_handler, .keep_warm_ms = 50));
 	assert_int_equal(FAAS_NEVER, bed_next_due(bed));
 	bed_bind(bed, "f", "f");
 	assert_int_equal(1, bed_emit(bed, "f", ""));
@@ -384,10 +384,10 @@ static void runtimes_share_nothing(void **state)
 
 	record_init(&record);
 	bed_open(&other, FAAS_RUNTIME(.seed = 7, .source = "other"));
-	bed_register(bed, "f", FAAS_FUNCTION(.handler = pass_on_handler, .user = &other.runtime));
+	bed_register(bed, "f", ONCE(.handler = pass_on_handler, .user = &other.runtime));
 	bed_bind(bed, "t", "f");
 	assert_int_equal(0, bed_emit(&other, "t", ""));
-	bed_register(&other, "f", FAAS_FUNCTION(.handler = record_handler, .user = &record));
+	bed_register(&other, "f", ONCE(.handler = record_handler, .user = &record));
 	bed_bind(&other, "t", "f");
 	assert_int_equal(1, bed_emit(bed, "t", ""));
 	assert_int_equal(1, faas_run(bed->runtime, 10));

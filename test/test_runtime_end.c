@@ -19,7 +19,7 @@ static faas_invocation *add_stuck(struct bed *bed, const char *name)
 {
 	faas_invocation *invocation = NULL;
 
-	bed_register(bed, name, FAAS_FUNCTION(.handler = nothing_handler, .init = failing_init));
+	bed_register(bed, name, ONCE(.handler = nothing_handler, .init = failing_init));
 	assert_int_equal(FAAS_EINIT, faas_invoke(bed->runtime, name, NULL, 0, NULL));
 	assert_int_equal(FAAS_OK, faas_invoke_async(bed->runtime, name, NULL, &invocation));
 	assert_int_equal(0, bed_run(bed));
@@ -36,7 +36,7 @@ static void draining_checks_its_arguments(void **state)
 	assert_int_equal(FAAS_EINVAL, faas_drain(bed->runtime, -2));
 	assert_int_equal(FAAS_EINVAL, faas_drain(bed->runtime, FAAS_MAX_DURATION_MS + 1));
 	/* Nothing has changed: it still takes functions. */
-	bed_register(bed, "f", FAAS_FUNCTION(.handler = nothing_handler));
+	bed_register(bed, "f", ONCE(.handler = nothing_handler));
 	assert_int_equal(FAAS_OK, faas_drain(bed->runtime, FAAS_NEVER));
 	assert_int_equal(FAAS_OK, faas_drain(bed->runtime, FAAS_MAX_DURATION_MS));
 }
@@ -47,7 +47,7 @@ static void a_drained_runtime_stays_drained(void **state)
 	faas_function *function = NULL;
 	uint64_t id;
 
-	bed_register(bed, "f", FAAS_FUNCTION(.handler = nothing_handler));
+	bed_register(bed, "f", ONCE(.handler = nothing_handler));
 	id = bed_bind(bed, "t", "f");
 	for (int i = 0; i < 100; i++)
 		assert_int_equal(1, bed_emit(bed, "t", ""));
@@ -58,7 +58,7 @@ static void a_drained_runtime_stays_drained(void **state)
 	assert_int_equal(FAAS_ECLOSED, faas_invoke_async(bed->runtime, "f", NULL, NULL));
 	assert_int_equal(FAAS_ECLOSED, faas_invoke(bed->runtime, "f", NULL, 0, NULL));
 	assert_int_equal(FAAS_ECLOSED,
-	                 faas_register_function(bed->runtime, "g", FAAS_FUNCTION(.handler = nothing_handler)));
+	                 faas_register_function(bed->runtime, "g", ONCE(.handler = nothing_handler)));
 	assert_int_equal(FAAS_ECLOSED, faas_bind(bed->runtime, FAAS_BINDING(.pattern = "t", .function = "f"), &id));
 	/* Stats and handles are left. */
 	assert_int_equal(FAAS_OK, faas_function_find(bed->runtime, "f", &function));
@@ -139,7 +139,7 @@ static void no_handler_or_callback_can_run_drain_or_close(void **state)
 	faas_invocation *invocation = NULL;
 
 	bed_register(bed, "f",
-	             FAAS_FUNCTION(.handler = trying_handler, .init = trying_init, .fini = trying_fini, .user = &tries,
+	             ONCE(.handler = trying_handler, .init = trying_init, .fini = trying_fini, .user = &tries,
 	                           .release = trying_release));
 	assert_int_equal(FAAS_OK, faas_invoke_async(bed->runtime, "f", NULL, &invocation));
 	assert_int_equal(FAAS_OK, faas_invocation_on_settled(invocation, trying_settled, &tries));
@@ -164,7 +164,7 @@ static void closing_checks_its_arguments(void **state)
 	assert_int_equal(FAAS_EINVAL, faas_close(bed->runtime, -2, 0));
 	assert_int_equal(FAAS_EINVAL, faas_close(bed->runtime, FAAS_MAX_DURATION_MS + 1, 0));
 	assert_int_equal(FAAS_EINVAL, faas_close(bed->runtime, 0, ~FAAS_CLOSE_DETACH));
-	bed_register(bed, "f", FAAS_FUNCTION(.handler = nothing_handler));
+	bed_register(bed, "f", ONCE(.handler = nothing_handler));
 	assert_int_equal(FAAS_OK, faas_invoke(bed->runtime, "f", NULL, 0, NULL));
 }
 
@@ -232,7 +232,7 @@ static void end_settled(faas_invocation *invocation, void *user)
 }
 
 #define END_FUNCTION(end) \
-	FAAS_FUNCTION(.handler = end_handler, .init = end_init, .fini = end_fini, .release = end_release, .user = (end))
+	ONCE(.handler = end_handler, .init = end_init, .fini = end_fini, .release = end_release, .user = (end))
 
 static void closing_runs_what_can_run_and_retires_workers(void **state)
 {
@@ -308,7 +308,7 @@ static void emitting_fini(void *state, void *user)
 	tries->count++;
 	tries->wrong += faas_emit_event(tries->runtime, FAAS_EVENT(.type = "t"), NULL) != FAAS_ECLOSED;
 	tries->wrong +=
-		faas_register_function(tries->runtime, "new", FAAS_FUNCTION(.handler = nothing_handler)) != FAAS_ECLOSED;
+		faas_register_function(tries->runtime, "new", ONCE(.handler = nothing_handler)) != FAAS_ECLOSED;
 	tries->wrong += faas_bind(tries->runtime, FAAS_BINDING(.pattern = "t", .function = "f"), NULL) != FAAS_ECLOSED;
 }
 
@@ -320,7 +320,7 @@ static void what_fini_says_to_a_closing_runtime_is_refused(void **state)
 	(void)state;
 	bed_open(&bed, NULL);
 	tries.runtime = bed.runtime;
-	bed_register(&bed, "f", FAAS_FUNCTION(.handler = nothing_handler, .fini = emitting_fini, .user = &tries));
+	bed_register(&bed, "f", ONCE(.handler = nothing_handler, .fini = emitting_fini, .user = &tries));
 	assert_int_equal(FAAS_OK, faas_invoke(bed.runtime, "f", NULL, 0, NULL));
 	check_closed(&bed, 0, 0);
 	assert_int_equal(1, tries.count);
@@ -344,7 +344,7 @@ static void a_function_handle_outlives_the_runtime(void **state)
 
 	(void)state;
 	bed_open(&bed, NULL);
-	bed_register(&bed, "f", FAAS_FUNCTION(.handler = nothing_handler));
+	bed_register(&bed, "f", ONCE(.handler = nothing_handler));
 	assert_int_equal(FAAS_OK, faas_invoke(bed.runtime, "f", NULL, 0, NULL));
 	assert_int_equal(FAAS_OK, faas_function_find(bed.runtime, "f", &function));
 	check_closed(&bed, 0, 0);
@@ -373,7 +373,7 @@ static void an_invocation_outlives_the_runtime(void **state)
 
 	(void)state;
 	bed_open(&bed, NULL);
-	bed_register(&bed, "f", FAAS_FUNCTION(.handler = answering_handler));
+	bed_register(&bed, "f", ONCE(.handler = answering_handler));
 	assert_int_equal(FAAS_OK, faas_invoke(bed.runtime, "f", FAAS_EVENT(.subject = "s"), 0, &invocation));
 	check_closed(&bed, 0, 0);
 	assert_int_equal(FAAS_STATUS_SUCCEEDED, faas_invocation_status(invocation));
@@ -407,7 +407,7 @@ static void memory_goes_with_the_last_handle(void **state)
 
 	(void)state;
 	bed_open(&bed, NULL);
-	bed_register(&bed, "f", FAAS_FUNCTION(.handler = nothing_handler));
+	bed_register(&bed, "f", ONCE(.handler = nothing_handler));
 	bed_bind(&bed, "t", "f");
 	assert_int_equal(FAAS_OK, faas_function_find(bed.runtime, "f", &function));
 	assert_int_equal(FAAS_OK, faas_invoke_async(bed.runtime, "f", NULL, &invocation));

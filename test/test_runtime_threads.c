@@ -106,7 +106,7 @@ static void every_pool_thread_is_announced_and_seen_off(void **state)
 	                                        .thread_user = &watch, .allocator = &memory.config),
 	                           &runtime));
 	assert_int_equal(FAAS_OK, faas_register_function(runtime, "f",
-	                                                 FAAS_FUNCTION(.handler = watched_handler, .user = &watch,
+	                                                 ONCE(.handler = watched_handler, .user = &watch,
 	                                                               .deadline_ms = FAAS_NEVER)));
 	/* Three at once need three threads. */
 	for (int i = 0; i < 3; i++)
@@ -142,7 +142,7 @@ static void a_thread_that_idles_too_long_is_seen_off_early(void **state)
 	                                        .thread_user = &watch, .thread_idle_ms = 1),
 	                           &runtime));
 	assert_int_equal(FAAS_OK,
-	                 faas_register_function(runtime, "f", FAAS_FUNCTION(.handler = watched_handler, .user = &watch)));
+	                 faas_register_function(runtime, "f", ONCE(.handler = watched_handler, .user = &watch)));
 	/* A thread comes for each round, and goes. */
 	for (int i = 1; i <= 3; i++) {
 		assert_int_equal(FAAS_OK, faas_invoke(runtime, "f", NULL, 0, NULL));
@@ -167,7 +167,7 @@ static void manual_mode_has_no_threads_to_announce(void **state)
 	watch_init(&watch);
 	gate_open(&watch.gate);
 	bed_open(&bed, FAAS_RUNTIME(.on_thread_start = on_start, .on_thread_stop = on_stop, .thread_user = &watch));
-	bed_register(&bed, "f", FAAS_FUNCTION(.handler = watched_handler, .user = &watch));
+	bed_register(&bed, "f", ONCE(.handler = watched_handler, .user = &watch));
 	assert_int_equal(FAAS_OK, faas_invoke(bed.runtime, "f", NULL, 0, NULL));
 	bed_close(&bed);
 	assert_int_equal(0, watch.count);
@@ -214,7 +214,7 @@ static void threads_are_named_and_block_signals(void **state)
 		assert_int_equal(
 			FAAS_OK, faas_open(FAAS_RUNTIME(.threads = 1, .thread_name = names[i], .stack_bytes = 1 << 20), &runtime));
 		assert_int_equal(
-			FAAS_OK, faas_register_function(runtime, "f", FAAS_FUNCTION(.handler = looking_handler, .user = &look)));
+			FAAS_OK, faas_register_function(runtime, "f", ONCE(.handler = looking_handler, .user = &look)));
 		assert_int_equal(FAAS_OK, faas_invoke(runtime, "f", NULL, 0, NULL));
 		assert_int_equal(1, look.blocked);
 #if defined(__linux__)
@@ -240,7 +240,7 @@ static void runtimes_with_threads_stand_side_by_side(void **state)
 		assert_int_equal(FAAS_OK,
 		                 faas_open(FAAS_RUNTIME(.threads = 1 + i, .allocator = &memories[i].config), &runtimes[i]));
 		assert_int_equal(FAAS_OK, faas_register_function(
-									  runtimes[i], "f", FAAS_FUNCTION(.handler = record_handler, .user = &records[i])));
+									  runtimes[i], "f", ONCE(.handler = record_handler, .user = &records[i])));
 	}
 	for (int n = 0; n < 200; n++)
 		for (int i = 0; i <= n % COUNT; i++)
@@ -290,7 +290,7 @@ static void work_goes_on_when_there_is_memory_again(void **state)
 		memory_init(&memory);
 		assert_int_equal(FAAS_OK, faas_open(FAAS_RUNTIME(.threads = 2, .allocator = &memory.config), &runtime));
 		assert_int_equal(
-			FAAS_OK, faas_register_function(runtime, "f", FAAS_FUNCTION(.handler = record_handler, .user = &record)));
+			FAAS_OK, faas_register_function(runtime, "f", ONCE(.handler = record_handler, .user = &record)));
 		memory_fail(&memory, n, 3);
 		for (int i = 0; i < 50; i++) {
 			int code = faas_invoke_async(runtime, "f", NULL, NULL);

@@ -14,7 +14,7 @@ static void each_rejection_has_its_counter(void **state)
 
 	(void)state;
 	stage_open(&stage, FAAS_RUNTIME(.queue_events = 3));
-	stage_register(&stage, "f", FAAS_FUNCTION(.queue_events = 2));
+	stage_register(&stage, "f", ONCE(.queue_events = 2));
 	stage_register(&stage, "g", NULL);
 	bed_bind(&stage.bed, "both", "f");
 	bed_bind(&stage.bed, "both", "g");
@@ -57,7 +57,7 @@ static void each_end_has_its_counter(void **state)
 	struct faas_function_stats stats;
 	faas_invocation *invocation;
 
-	stage_register(stage, "f", FAAS_FUNCTION(.queue_events = 2, .queue_full = FAAS_FULL_DROP_OLDEST));
+	stage_register(stage, "f", ONCE(.queue_events = 2, .queue_full = FAAS_FULL_DROP_OLDEST));
 	assert_int_equal(FAAS_OK, stage_invoke(stage, "f", NULL));
 	assert_int_equal(FAAS_OK, stage_invoke(stage, "f", NULL));
 	assert_int_equal(FAAS_EFAILED, stage_invoke(stage, "f", JOB(.result = 1)));
@@ -133,7 +133,7 @@ static void run_times_are_billed_in_whole_milliseconds(void **state)
 	struct stage *stage = *state;
 	uint64_t billed_ms = 0;
 
-	stage_register(stage, "f", FAAS_FUNCTION(.deadline_ms = 10));
+	stage_register(stage, "f", ONCE(.deadline_ms = 10));
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
 		struct faas_function_stats stats;
 
@@ -151,7 +151,7 @@ static void time_in_init_is_counted_apart(void **state)
 	struct stage *stage = *state;
 	struct faas_function_stats stats;
 
-	stage_register(stage, "f", FAAS_FUNCTION(.init_backoff_ms = FAAS_NONE));
+	stage_register(stage, "f", ONCE(.init_backoff_ms = FAAS_NONE));
 	stage->life.init_takes_ns = 5 * MS;
 	stage->life.init_fails = 1;
 	assert_int_equal(FAAS_EINIT, stage_invoke(stage, "f", NULL));
@@ -210,7 +210,7 @@ static void percentiles_are_off_by_an_eighth_at_most(void **state)
 	uint64_t seed = random_seed("percentiles");
 	static int64_t queue_times[SAMPLES], run_times[SAMPLES];
 
-	stage_register(stage, "f", FAAS_FUNCTION(.deadline_ms = FAAS_NEVER, .keep_warm_ms = FAAS_NEVER));
+	stage_register(stage, "f", ONCE(.deadline_ms = FAAS_NEVER, .keep_warm_ms = FAAS_NEVER));
 	for (size_t i = 0; i < SAMPLES; i++) {
 		queue_times[i] = draw(&seed, 256, 31);
 		run_times[i] = draw(&seed, 256, 31);
@@ -243,7 +243,7 @@ static void percentiles_of_a_few_are_rounded_up(void **state)
 	struct stage *stage = *state;
 	struct faas_latency_stats times;
 
-	stage_register(stage, "f", FAAS_FUNCTION(.deadline_ms = FAAS_NEVER));
+	stage_register(stage, "f", ONCE(.deadline_ms = FAAS_NEVER));
 	assert_int_equal(FAAS_OK, stage_invoke(stage, "f", JOB(.takes_ns = 1000 * MS)));
 	assert_int_equal(FAAS_OK, stage_invoke(stage, "f", JOB(.takes_ns = 1 * MS)));
 	assert_int_equal(FAAS_OK, stage_invoke(stage, "f", JOB(.takes_ns = 10 * MS)));
@@ -400,7 +400,7 @@ static void pool_threads_are_counted(void **state)
 	faas_runtime *runtime = NULL;
 	faas_invocation *invocations[2];
 	struct faas_runtime_stats totals;
-	const faas_function_config *held = FAAS_FUNCTION(.handler = gate_handler, .user = &gate, .deadline_ms = FAAS_NEVER);
+	const faas_function_config *held = ONCE(.handler = gate_handler, .user = &gate, .deadline_ms = FAAS_NEVER);
 
 	(void)state;
 	memory_init(&memory);

@@ -227,7 +227,7 @@ static void a_closed_bed(void **state)
 
 	(void)state;
 	bed_open(&bed, NULL);
-	bed_register(&bed, "f", FAAS_FUNCTION(.handler = nothing_handler));
+	bed_register(&bed, "f", ONCE(.handler = nothing_handler));
 	assert_int_equal(FAAS_OK, faas_invoke(bed.runtime, "f", NULL, 0, NULL));
 	bed_close(&bed);
 }
@@ -239,7 +239,7 @@ static void a_kept_handle(void **state)
 
 	(void)state;
 	bed_open(&bed, NULL);
-	bed_register(&bed, "f", FAAS_FUNCTION(.handler = nothing_handler));
+	bed_register(&bed, "f", ONCE(.handler = nothing_handler));
 	assert_int_equal(FAAS_OK, faas_function_find(bed.runtime, "f", &function));
 	bed_close(&bed);
 }
@@ -257,8 +257,8 @@ static void a_record_keeps_what_it_is_called_with(void **state)
 	struct record record;
 
 	record_init(&record);
-	bed_register(bed, "a", FAAS_FUNCTION(.handler = record_handler, .user = &record));
-	bed_register(bed, "b", FAAS_FUNCTION(.handler = record_handler, .user = &record));
+	bed_register(bed, "a", ONCE(.handler = record_handler, .user = &record));
+	bed_register(bed, "b", ONCE(.handler = record_handler, .user = &record));
 	bed_bind(bed, "*.x", "a");
 	bed_bind(bed, "t.*", "b");
 	assert_string_equal("", record_texts(&record));

@@ -50,7 +50,7 @@ static void add(struct pool *pool, const char *name, faas_handler_fn *handler, i
 {
 	assert_int_equal(FAAS_OK,
 	                 faas_register_function(pool->runtime, name,
-	                                        FAAS_FUNCTION(.handler = handler, .user = pool, .deadline_ms = deadline_ms,
+	                                        ONCE(.handler = handler, .user = pool, .deadline_ms = deadline_ms,
 	                                                      .max_concurrency = concurrency)));
 }
 
@@ -275,7 +275,7 @@ static void what_a_batch_has_run_takes_no_room(void **state)
 	(void)state;
 	pool_open(&pool, FAAS_RUNTIME(.threads = 1, .max_threads = 1));
 	assert_int_equal(FAAS_OK, faas_register_function(pool.runtime, "f",
-	                                                 FAAS_FUNCTION(.handler = work, .user = &pool,
+	                                                 ONCE(.handler = work, .user = &pool,
 	                                                               .queue_events = AHEAD, .deadline_ms = FAAS_NEVER)));
 	add(&pool, "start", work, FAAS_NEVER, 0);
 	for (int i = 0; i < 5000; i++)

@@ -24,7 +24,7 @@ static int work_handler(faas_context *context, const faas_event *event)
 
 static void add(struct bed *bed, const char *name, int32_t weight, struct work *work)
 {
-	bed_register(bed, name, FAAS_FUNCTION(.handler = work_handler, .user = work, .weight = weight));
+	bed_register(bed, name, ONCE(.handler = work_handler, .user = work, .weight = weight));
 	bed_bind(bed, name, name);
 }
 
@@ -171,7 +171,7 @@ static void order_with_seed(uint64_t seed, char order[64])
 	record_init(&record);
 	bed_open(&bed, FAAS_RUNTIME(.seed = seed));
 	for (size_t i = 0; i < COUNT_OF(names); i++) {
-		bed_register(&bed, names[i], FAAS_FUNCTION(.handler = record_handler, .user = &record));
+		bed_register(&bed, names[i], ONCE(.handler = record_handler, .user = &record));
 		bed_bind(&bed, names[i], names[i]);
 	}
 	for (size_t i = COUNT_OF(names); i-- > 0;)

@@ -138,7 +138,7 @@ static void cancelling_leaves_the_others_in_order(void **state)
 	struct record record;
 
 	record_init(&record);
-	stage_register(stage, "f", FAAS_FUNCTION(.handler = record_handler, .user = &record));
+	stage_register(stage, "f", ONCE(.handler = record_handler, .user = &record));
 	for (size_t i = 0; i < COUNT_OF(invocations); i++) {
 		char name[2] = {(char)('a' + i), 0};
 
@@ -161,7 +161,7 @@ static void cancelling_makes_room_in_a_full_queue(void **state)
 	struct stage *stage = *state;
 	faas_invocation *invocation;
 
-	stage_register(stage, "f", FAAS_FUNCTION(.queue_events = 1));
+	stage_register(stage, "f", ONCE(.queue_events = 1));
 	for (int i = 0; i < 3; i++) {
 		invocation = stage_start(stage, "f", NULL);
 		assert_int_equal(FAAS_EFULL, faas_invoke_async(stage->bed.runtime, "f", NULL, NULL));
@@ -370,7 +370,7 @@ static void the_functions_own_deadline_holds_under_a_longer_timeout(void **state
 	struct stage *stage = *state;
 	faas_invocation *invocation = NULL;
 
-	stage_register(stage, "f", FAAS_FUNCTION(.deadline_ms = 2));
+	stage_register(stage, "f", ONCE(.deadline_ms = 2));
 	assert_int_equal(FAAS_ETIMEDOUT, faas_invoke(stage->bed.runtime, "f", JOB(.takes_ns = 4 * MS), 5, &invocation));
 	assert_int_equal(2 * MS, timing_of(invocation).run_ns);
 	faas_invocation_unref(invocation);

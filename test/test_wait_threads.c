@@ -57,7 +57,7 @@ static int held_handler(faas_context *context, const faas_event *event)
 static void pool_register(struct pool *pool, const char *name, int64_t deadline_ms)
 {
 	const faas_function_config *config =
-		FAAS_FUNCTION(.handler = held_handler, .user = pool, .deadline_ms = deadline_ms);
+		ONCE(.handler = held_handler, .user = pool, .deadline_ms = deadline_ms);
 
 	assert_int_equal(FAAS_OK, faas_register_function(pool->runtime, name, config));
 }
@@ -197,7 +197,7 @@ static void a_callers_time_ends_the_run(void **state)
 
 	assert_int_equal(FAAS_OK,
 	                 faas_register_function(pool->runtime, "f",
-	                                        FAAS_FUNCTION(.handler = spin_until_cancelled, .deadline_ms = FAAS_NEVER)));
+	                                        ONCE(.handler = spin_until_cancelled, .deadline_ms = FAAS_NEVER)));
 	for (int i = 0; i < 20; i++) {
 		faas_invocation *invocation = NULL;
 		int status;
@@ -241,7 +241,7 @@ static void a_callback_on_a_pool_thread_may_not_wait(void **state)
 	faas_invocation *invocation;
 
 	assert_int_equal(FAAS_OK, faas_register_function(pool->runtime, "f",
-	                                                 FAAS_FUNCTION(.handler = held_handler, .user = pool,
+	                                                 ONCE(.handler = held_handler, .user = pool,
 	                                                               .max_concurrency = 1, .deadline_ms = FAAS_NEVER)));
 	invocation = start(pool, "f");
 	gate_await(&pool->gate, 1);

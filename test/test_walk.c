@@ -65,7 +65,7 @@ static int walk_handler(faas_context *context, const faas_event *event);
 static void register_one(int slot)
 {
 	struct model *model = model_new();
-	faas_function_config config = *FAAS_FUNCTION(.handler = walk_handler, .init = walk_init, .fini = walk_fini,
+	faas_function_config config = *ONCE(.handler = walk_handler, .init = walk_init, .fini = walk_fini,
 	                                             .release = walk_release, .user = model, .init_backoff_ms = 5);
 
 	model->slot = slot;

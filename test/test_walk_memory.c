@@ -57,7 +57,7 @@ static void act_inside(faas_context *context, void *arg);
 static void register_one(void)
 {
 	faas_function_config config =
-		*FAAS_FUNCTION(.handler = job_handler, .init = life_init, .fini = life_fini, .release = life_release,
+		*ONCE(.handler = job_handler, .init = life_init, .fini = life_fini, .release = life_release,
 	                   .user = &walk->stage.life, .keep_warm_ms = 1 + draw(50), .queue_events = 1 + draw(5),
 	                   .queue_full = draw(2), .max_concurrency = draw(3),
 	                   .flags = draw(3) == 0 ? FAAS_FUNCTION_INLINE : 0, .deadline_ms = 10, .init_backoff_ms = 3);

@@ -89,11 +89,11 @@ static void no_init_and_an_empty_state_are_fine(void **state)
 	struct stage *stage = *state;
 	void *note = &note;
 
-	stage_register(stage, "plain", FAAS_FUNCTION(.handler = note_state, .user = &note));
+	stage_register(stage, "plain", ONCE(.handler = note_state, .user = &note));
 	assert_int_equal(FAAS_OK, stage_invoke(stage, "plain", NULL));
 	assert_null(note);
 	note = &note;
-	stage_register(stage, "empty", FAAS_FUNCTION(.handler = note_state, .user = &note, .init = keep_nothing));
+	stage_register(stage, "empty", ONCE(.handler = note_state, .user = &note, .init = keep_nothing));
 	assert_int_equal(FAAS_OK, stage_invoke(stage, "empty", NULL));
 	assert_int_equal(FAAS_OK, stage_invoke(stage, "empty", NULL));
 	assert_null(note);
@@ -128,7 +128,7 @@ static void an_idle_worker_is_retired_at_its_nanosecond(void **state)
 {
 	struct stage *stage = *state;
 
-	stage_register(stage, "f", FAAS_FUNCTION(.keep_warm_ms = 1000));
+	stage_register(stage, "f", ONCE(.keep_warm_ms = 1000));
 	assert_int_equal(FAAS_OK, stage_invoke(stage, "f", JOB(.takes_ns = 17)));
 	assert_int_equal(1000 * MS, bed_next_due(&stage->bed));
 	stage_advance_ns(stage, 1000 * MS - 1);
@@ -147,7 +147,7 @@ static void each_use_keeps_a_worker_warm_anew(void **state)
 {
 	struct stage *stage = *state;
 
-	stage_register(stage, "f", FAAS_FUNCTION(.keep_warm_ms = 1000));
+	stage_register(stage, "f", ONCE(.keep_warm_ms = 1000));
 	for (int i = 0; i < 10; i++) {
 		assert_int_equal(FAAS_OK, stage_invoke(stage, "f", NULL));
 		assert_int_equal(1000 * MS, bed_next_due(&stage->bed));
@@ -166,7 +166,7 @@ static void the_worker_that_idled_longest_goes_first(void **state)
 	struct stage *stage = *state;
 	struct nest nest = {.levels = 3, .each_takes_ns = 10 * MS};
 
-	stage_register(stage, "f", FAAS_FUNCTION(.keep_warm_ms = 100));
+	stage_register(stage, "f", ONCE(.keep_warm_ms = 100));
 	/* Worker 3 is idle from 10 ms on, 2 from 20, 1 from 30. */
 	assert_int_equal(FAAS_OK, run_nest(stage, "f", &nest));
 	assert_int_equal(0, bed_run(&stage->bed));
@@ -187,7 +187,7 @@ static void workers_due_together_take_a_step_each(void **state)
 	struct stage *stage = *state;
 	struct nest nest = {.levels = 5};
 
-	stage_register(stage, "f", FAAS_FUNCTION(.keep_warm_ms = 100));
+	stage_register(stage, "f", ONCE(.keep_warm_ms = 100));
 	assert_int_equal(FAAS_OK, run_nest(stage, "f", &nest));
 	bed_advance_ms(&stage->bed, 5000);
 	for (int i = 1; i <= 5; i++) {
@@ -201,7 +201,7 @@ static void a_worker_may_be_kept_for_ever(void **state)
 {
 	struct stage *stage = *state;
 
-	stage_register(stage, "f", FAAS_FUNCTION(.keep_warm_ms = FAAS_NEVER));
+	stage_register(stage, "f", ONCE(.keep_warm_ms = FAAS_NEVER));
 	assert_int_equal(FAAS_OK, stage_invoke(stage, "f", NULL));
 	assert_int_equal(FAAS_NEVER, bed_next_due(&stage->bed));
 	bed_advance_ms(&stage->bed, FAAS_MAX_DURATION_MS / 2);
@@ -227,7 +227,7 @@ static void provisioned_workers_are_made_ahead_of_need(void **state)
 	faas_invocation *invocation;
 	struct faas_function_stats stats;
 
-	stage_register(stage, "f", FAAS_FUNCTION(.provisioned = 3));
+	stage_register(stage, "f", ONCE(.provisioned = 3));
 	assert_int_equal(0, stage->life.inits);
 	assert_int_equal(0, bed_next_due(&stage->bed));
 	stage->life.init_takes_ns = 5;
@@ -255,7 +255,7 @@ static void provisioned_workers_stay_and_surplus_ones_go(void **state)
 	struct stage *stage = *state;
 	struct nest nest = {.levels = 5};
 
-	stage_register(stage, "f", FAAS_FUNCTION(.provisioned = 2, .keep_warm_ms = 100));
+	stage_register(stage, "f", ONCE(.provisioned = 2, .keep_warm_ms = 100));
 	assert_int_equal(2, bed_run(&stage->bed));
 	assert_int_equal(FAAS_NEVER, bed_next_due(&stage->bed));
 	bed_advance_ms(&stage->bed, 1000000);
@@ -276,7 +276,7 @@ static void a_provisioned_worker_that_dies_is_replaced(void **state)
 	struct stage *stage = *state;
 	struct faas_function_stats stats;
 
-	stage_register(stage, "f", FAAS_FUNCTION(.provisioned = 2, .deadline_ms = 10));
+	stage_register(stage, "f", ONCE(.provisioned = 2, .deadline_ms = 10));
 	assert_int_equal(2, bed_run(&stage->bed));
 	assert_int_equal(FAAS_ETIMEDOUT, stage_invoke(stage, "f", JOB(.takes_ns = 10 * MS)));
 	assert_int_equal(1, bed_stats(&stage->bed, "f").warm);
@@ -294,7 +294,7 @@ static void a_provisioned_start_that_fails_is_tried_again_after_a_pause(void **s
 	struct faas_function_stats stats;
 
 	stage->life.init_fails = 2;
-	stage_register(stage, "f", FAAS_FUNCTION(.provisioned = 2));
+	stage_register(stage, "f", ONCE(.provisioned = 2));
 	assert_int_equal(1, bed_run(&stage->bed));
 	assert_int_equal(100 * MS, bed_next_due(&stage->bed));
 	bed_advance_ms(&stage->bed, 100);
@@ -317,7 +317,7 @@ static void provisioned_starts_that_fail_pause_in_any_case(void **state)
 	struct stage *stage = *state;
 
 	stage->life.init_fails = 3;
-	stage_register(stage, "f", FAAS_FUNCTION(.provisioned = 1, .init_backoff_ms = FAAS_NONE));
+	stage_register(stage, "f", ONCE(.provisioned = 1, .init_backoff_ms = FAAS_NONE));
 	for (int i = 1; i <= 3; i++) {
 		assert_int_equal(1, bed_run(&stage->bed));
 		assert_int_equal(i, stage->life.failures);
@@ -335,7 +335,7 @@ static void events_do_not_share_the_pause_of_provisioned_starts(void **state)
 	struct stage *stage = *state;
 
 	stage->life.init_fails = 1;
-	stage_register(stage, "f", FAAS_FUNCTION(.provisioned = 1, .init_backoff_ms = FAAS_NONE));
+	stage_register(stage, "f", ONCE(.provisioned = 1, .init_backoff_ms = FAAS_NONE));
 	assert_int_equal(1, bed_run(&stage->bed));
 	assert_int_equal(FAAS_OK, stage_invoke(stage, "f", NULL));
 	assert_int_equal(1, stage->life.inits);
@@ -351,7 +351,7 @@ static void a_provisioned_start_has_its_deadline_too(void **state)
 	struct faas_function_stats stats;
 
 	stage->life.init_takes_ns = 50 * MS;
-	stage_register(stage, "f", FAAS_FUNCTION(.provisioned = 1, .init_deadline_ms = 20));
+	stage_register(stage, "f", ONCE(.provisioned = 1, .init_deadline_ms = 20));
 	assert_int_equal(1, faas_run(stage->bed.runtime, 1));
 	stats = bed_stats(&stage->bed, "f");
 	assert_int_equal(0, stats.warm + stats.busy + stats.starting + stats.overrunning);
@@ -369,7 +369,7 @@ static void unregistering_before_the_first_start_starts_nothing(void **state)
 {
 	struct stage *stage = *state;
 
-	stage_register(stage, "f", FAAS_FUNCTION(.provisioned = 4));
+	stage_register(stage, "f", ONCE(.provisioned = 4));
 	assert_int_equal(FAAS_OK, faas_unregister_function(stage->bed.runtime, "f"));
 	assert_int_equal(0, bed_run(&stage->bed));
 	assert_int_equal(0, stage->life.inits);
@@ -380,10 +380,10 @@ static void provisioned_starts_leave_room_for_events(void **state)
 {
 	struct stage *stage = *state;
 	const faas_function_config *more_than_may_run =
-		FAAS_FUNCTION(.handler = job_handler, .provisioned = 3, .max_concurrency = 2);
+		ONCE(.handler = job_handler, .provisioned = 3, .max_concurrency = 2);
 
 	assert_int_equal(FAAS_EINVAL, faas_register_function(stage->bed.runtime, "f", more_than_may_run));
-	stage_register(stage, "f", FAAS_FUNCTION(.provisioned = 2, .max_concurrency = 2));
+	stage_register(stage, "f", ONCE(.provisioned = 2, .max_concurrency = 2));
 	stage_queue(stage, "f", NULL);
 	assert_int_equal(3, bed_run(&stage->bed));
 	assert_int_equal(2, stage->life.inits);
@@ -397,12 +397,12 @@ static void more_than_max_concurrency_would_wait_for_itself(void **state)
 	struct stage *stage = *state;
 	struct nest one = {.levels = 2}, two = {.levels = 3};
 
-	stage_register(stage, "one", FAAS_FUNCTION(.max_concurrency = 1));
+	stage_register(stage, "one", ONCE(.max_concurrency = 1));
 	assert_int_equal(FAAS_OK, run_nest(stage, "one", &one));
 	assert_int_equal(FAAS_EDEADLK, one.codes[0]);
 	assert_int_equal(1, bed_stats(&stage->bed, "one").cancelled);
 	assert_int_equal(1, bed_stats(&stage->bed, "one").workers_peak);
-	stage_register(stage, "two", FAAS_FUNCTION(.max_concurrency = 2));
+	stage_register(stage, "two", ONCE(.max_concurrency = 2));
 	assert_int_equal(FAAS_OK, run_nest(stage, "two", &two));
 	assert_int_equal(FAAS_OK, two.codes[0]);
 	assert_int_equal(FAAS_EDEADLK, two.codes[1]);
@@ -416,7 +416,7 @@ static void without_a_limit_as_many_run_as_nest(void **state)
 	struct nest nest = {.levels = FAAS_MAX_DEPTH + 1};
 	struct faas_function_stats stats;
 
-	stage_register(stage, "f", FAAS_FUNCTION(.max_concurrency = FAAS_UNLIMITED));
+	stage_register(stage, "f", ONCE(.max_concurrency = FAAS_UNLIMITED));
 	assert_int_equal(FAAS_OK, run_nest(stage, "f", &nest));
 	for (int i = 0; i < FAAS_MAX_DEPTH; i++)
 		assert_int_equal(FAAS_OK, nest.codes[i]);

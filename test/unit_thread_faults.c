@@ -200,7 +200,7 @@ static void add(faas_runtime *runtime, const char *name, faas_handler_fn *handle
 {
 	assert_int_equal(
 		FAAS_OK, faas_register_function(runtime, name,
-	                                    FAAS_FUNCTION(.handler = handler, .flags = flags, .deadline_ms = FAAS_NEVER)));
+	                                    FAAS_FUNCTION(.attempts = 1, .handler = handler, .flags = flags, .deadline_ms = FAAS_NEVER)));
 }
 
 static void send(faas_runtime *runtime, const char *name, int count)
@@ -285,7 +285,7 @@ static void registering_survives_each_mutex_that_fails(void **state)
 	assert_int_equal(FAAS_OK, open_with(FAAS_NONE, 0, &runtime));
 	do {
 		fail_calls(&making, n++, 1);
-		code = faas_register_function(runtime, "f", FAAS_FUNCTION(.handler = count_run));
+		code = faas_register_function(runtime, "f", FAAS_FUNCTION(.attempts = 1, .handler = count_run));
 		fail_none(&making);
 		assert_true(code == FAAS_OK || code == FAAS_ENOMEM);
 	} while (code != FAAS_OK);

@@ -34,6 +34,7 @@ typedef struct faas_emission faas_emission;     /* what became of one emitted ev
 typedef struct faas_invocation faas_invocation; /* one function called for one event; counted */
 typedef struct faas_context faas_context;       /* one attempt, as its handler sees it */
 typedef struct faas_clock faas_clock;           /* a source of time; counted */
+typedef struct faas_deferral faas_deferral;     /* the right to complete a deferred invocation; counted */
 
 /* ---- Special values ---------------------------------------------------------------------------------------------- */
 
@@ -76,6 +77,11 @@ typedef struct faas_clock faas_clock;           /* a source of time; counted */
 #define FAAS_EINIT (-30)        /* the worker's init failed or outlived its deadline */
 #define FAAS_ESTATE (-31)       /* the call does not fit where it was made, such as a reply from init */
 #define FAAS_EREFUSED (-32)     /* FAAS_EMIT_ALL: another function refused, so none took the event */
+#define FAAS_ETHROTTLED (-33)   /* the function's rate would make the call wait past its timeout */
+#define FAAS_ESETTLED (-34)     /* completed, cancelled or past its deadline already */
+#define FAAS_ERESERVED (-35)    /* more concurrency is reserved than the runtime has to give */
+#define FAAS_EEXPIRED (-36)     /* max_age_ms passed before an attempt succeeded */
+#define FAAS_EABANDONED (-37)   /* deferred, and the last token was given back without a completion */
 
 /* Of filters (faas/filter.h). */
 #define FAAS_EFILTER (-40)         /* the expression is malformed, or of the wrong type */
@@ -104,6 +110,9 @@ typedef struct faas_clock faas_clock;           /* a source of time; counted */
 #define FAAS_MAX_QUEUE_EVENTS 16000000 /* events in one function's queue: FAAS_EINVAL at registration */
 #define FAAS_MAX_THREADS 4096         /* pool threads of one runtime: FAAS_EINVAL at open */
 #define FAAS_MAX_HOPS 16              /* events caused by events, in a row: FAAS_ELOOP */
+#define FAAS_MAX_ATTEMPTS 1000        /* attempts of one invocation: FAAS_EINVAL at registration */
+#define FAAS_MAX_RATE 1000000000      /* attempts a second, or in a burst: FAAS_EINVAL at registration */
+#define FAAS_MAX_DEAD_LETTERS 16000000 /* dead letters of one function: FAAS_EINVAL at registration */
 #define FAAS_MAX_DEPTH 16             /* handlers nested on one thread by waiting; deeper waits park the thread */
 #define FAAS_MAX_DURATION_MS 3155760000000 /* 100 years; longer durations are FAAS_EINVAL */
 #define FAAS_MAX_FILTER 16384         /* bytes of a filter expression: FAAS_EFILTERLONG */

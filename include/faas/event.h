@@ -58,6 +58,9 @@ typedef struct faas_event_config {
 	int64_t wait_ms;        /* wait this long for room in full queues. 0: not at all; FAAS_NEVER: without limit, and
 	                           for ever where handlers hang for good. Only on host threads of a runtime that has
 	                           threads; elsewhere ignored */
+	int64_t timeout_ms;     /* the caller gives up this long after it was accepted: what has not begun then expires when
+	                           its turn comes, and no attempt runs longer. 0 or FAAS_NEVER: never */
+	int64_t reserved;
 	uint64_t data_bytes;
 	uint64_t attribute_count;
 	const char *type;       /* what happened, in dot-separated tokens: object.created.image. Required to emit */

@@ -12,25 +12,29 @@
 extern "C" {
 #endif
 
-/* Where an invocation stands. The first two are on the way, the others settled and final. */
+/* Where an invocation stands. The first four are on the way, the others settled and final. */
 #define FAAS_STATUS_QUEUED 0
-#define FAAS_STATUS_RUNNING 1   /* its init or its handler runs */
-#define FAAS_STATUS_SUCCEEDED 2
-#define FAAS_STATUS_FAILED 3
-#define FAAS_STATUS_TIMED_OUT 4
-#define FAAS_STATUS_EXPIRED 5   /* the caller's timeout passed before an attempt began */
-#define FAAS_STATUS_CANCELLED 6
-#define FAAS_STATUS_DROPPED 7
+#define FAAS_STATUS_DELAYED 1   /* an attempt failed, and the next one is not due yet */
+#define FAAS_STATUS_RUNNING 2   /* its init or its handler runs */
+#define FAAS_STATUS_DEFERRED 3  /* its handler has returned, and somebody will complete it */
+#define FAAS_STATUS_SUCCEEDED 4
+#define FAAS_STATUS_FAILED 5
+#define FAAS_STATUS_TIMED_OUT 6
+#define FAAS_STATUS_EXPIRED 7   /* the caller's timeout, or its age, ran out between attempts or before the first */
+#define FAAS_STATUS_CANCELLED 8
+#define FAAS_STATUS_DROPPED 9
 
 /** How long an invocation took, and on what. */
 struct faas_timing_stats {
 	uint32_t struct_size;
-	int32_t is_cold;    /* 1: the attempt began with an init */
+	int32_t is_cold;    /* 1: the last attempt began with an init */
 	int32_t attempts;   /* attempts begun */
 	int32_t reserved;
-	int64_t queued_ns;  /* from acceptance until a worker took it, or until it was settled unrun */
-	int64_t init_ns;    /* of its init */
-	int64_t run_ns;     /* of its handler; of one that overran, its deadline */
+	int64_t queued_ns;  /* from acceptance until a worker took it first, or until it was settled unrun */
+	int64_t init_ns;    /* of the last attempt's init */
+	int64_t run_ns;     /* of the last attempt's handler; of one that overran, its deadline; of a deferred one, until
+	                       its completion */
+	int64_t total_ns;   /* from acceptance until it was settled */
 };
 
 /**
@@ -54,7 +58,8 @@ typedef void faas_settled_fn(faas_invocation *invocation, void *user);
  *           invocation was accepted, whatever its outcome, else NULL
  * Units:    milliseconds; 0 or FAAS_NEVER: only the function's own deadline
  * Returns:  FAAS_OK: the handler succeeded; or its outcome: FAAS_EFAILED, FAAS_ETIMEDOUT, FAAS_ECANCELLED,
- *           FAAS_EDROPPED, FAAS_EINIT; or it was not accepted: FAAS_EINVAL; FAAS_ENAME; FAAS_ENOTFOUND; FAAS_EFULL;
+ *           FAAS_EDROPPED, FAAS_EINIT, FAAS_EABANDONED; or it was not accepted: FAAS_ETHROTTLED: the function's
+ *           rate lets it begin only after the timeout; FAAS_EINVAL; FAAS_ENAME; FAAS_ENOTFOUND; FAAS_EFULL;
  *           FAAS_ERUNTIMEFULL; FAAS_ECLOSED; FAAS_ENOMEM; FAAS_ELOOP; FAAS_EDEADLK: the function's concurrency is
  *           held by handlers that wait for this call; FAAS_EAGAIN: manual mode, and it cannot run before time moves
  *           (the invocation is cancelled); and the event's own errors, as of faas_emit_event
@@ -102,9 +107,10 @@ FAAS_API int faas_function_invoke_async(faas_function *function, const faas_even
 /**
  * Waits until the invocation is settled.
  *
- * Inside a handler the thread runs what it waits for, if that is still queued and its function has a slot, nested to
- * FAAS_MAX_DEPTH; otherwise it parks, and the pool may add a thread. It never runs anything else. Where every slot of
- * the awaited function is held by handlers that this thread is inside of, the wait could not end: FAAS_EDEADLK. Cycles
+ * Inside a handler the thread runs what it waits for, and what stands before that under the same key, if that is still
+ * queued and its function has a slot, nested to FAAS_MAX_DEPTH; otherwise it parks, and the pool may add a thread. It
+ * never runs anything else. Where every slot of the awaited function, or its key, is held by handlers that this thread is
+ * inside of, the wait could not end: FAAS_EDEADLK. Cycles
  * over several threads end with a handler's own time: no wait goes on past the deadline or the cancellation of a handler
  * it is made in (FAAS_EPENDING; from faas_invoke FAAS_ETIMEDOUT).
  * In manual mode outside a handler the wait performs steps as faas_run does.

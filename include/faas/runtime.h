@@ -41,6 +41,9 @@ typedef struct faas_runtime_config {
 	int32_t spin_us;           /* a thread out of work looks around this long before it parks, and a waiter before
 	                              it sleeps. 0: 20 (none where the process has one core); FAAS_NONE: not at all */
 	int32_t log_level;         /* the most talkative level that reaches `log`. 0: FAAS_LOG_WARNING */
+	int32_t max_concurrency;   /* attempts at once over all functions, overruns and deferrals included. 0:
+	                              FAAS_UNLIMITED */
+	int32_t reserved;
 	int64_t thread_idle_ms;    /* a parked thread leaves after this. 0: 10,000; FAAS_NEVER */
 	int64_t queue_events;      /* bound on all queues together. 0: 16,000,000; FAAS_UNLIMITED */
 	int64_t queue_bytes;       /* bound on all queues together. 0: 4 GiB; FAAS_UNLIMITED */
@@ -115,6 +118,31 @@ FAAS_API int faas_drain(faas_runtime *runtime, int64_t timeout_ms);
  */
 FAAS_API int faas_close(faas_runtime *runtime, int64_t grace_ms, uint32_t flags);
 
+/** What a close found unfinished when its grace was over. */
+struct faas_close_stats {
+	uint32_t struct_size;
+	uint32_t reserved;
+	uint64_t queued;       /* cancelled before they began */
+	uint64_t delayed;      /* cancelled between two attempts */
+	uint64_t running;      /* cancelled while their init or handler ran */
+	uint64_t deferred;     /* cancelled while their completion was awaited */
+	uint64_t overrunning;  /* handlers and inits that had not returned, `running` included */
+	uint64_t dead_letters; /* forgotten */
+};
+
+/**
+ * faas_close with a report of what was left. Each function that had something left is also logged, as a warning.
+ *
+ * Threads:  as faas_close
+ * Blocks:   as faas_close
+ * Owns:     as faas_close; `*ret_report` (may be NULL; its struct_size is set by the caller) is written on FAAS_OK and
+ *           FAAS_EBUSY; a later call after FAAS_EBUSY reports the same, with what still overruns
+ * Units:    as faas_close
+ * Returns:  as faas_close
+ */
+FAAS_API int faas_close_with_report(faas_runtime *runtime, int64_t grace_ms, uint32_t flags,
+                                    struct faas_close_stats *ret_report);
+
 /**
  * Performs up to `max_steps` steps on the caller's thread: run one attempt with its init, retire one worker, or call
  * one callback. For manual mode, and for hosts that lend a thread of their own to a runtime that has threads.
@@ -129,7 +157,8 @@ FAAS_API int faas_close(faas_runtime *runtime, int64_t grace_ms, uint32_t flags)
 FAAS_API int faas_run(faas_runtime *runtime, int max_steps);
 
 /**
- * When something will next become due by time alone: a deadline, an idle worker's end, an init's backoff.
+ * When something will next become due by time alone: a deadline, a retry, a rate's next token, an idle worker's end, an
+ * init's backoff, the next look at a function's demand.
  *
  * Threads:  any, anywhere
  * Blocks:   no

@@ -3,11 +3,12 @@
  * Exact counts. At every moment, per function and in the runtime's totals:
  *
  *     offered  = accepted + rejected
- *     accepted = queued + running + succeeded + failed + timed_out + expired + cancelled + dropped
+ *     accepted = queued + delayed + running + deferred
+ *                + succeeded + failed + timed_out + expired + cancelled + dropped
  *
  * The structs have no typedefs, so that the calls that fill them may bear their names, as with stat().
  *
- * Counters only grow; queued, running, overrunning, starting, busy and warm are gauges. Unregistered functions stay
+ * Counters only grow; queued, delayed, running, deferred, overrunning, starting, busy, warm and dead_letters are gauges. Unregistered functions stay
  * in the totals.
  */
 #ifndef FAAS_STATS_H
@@ -38,13 +39,16 @@ struct faas_function_stats {
 	/* events */
 	uint64_t offered;
 	uint64_t accepted;
-	uint64_t rejected;           /* the sum of the next four */
+	uint64_t rejected;           /* the sum of the next five */
 	uint64_t rejected_full;      /* FAAS_EFULL */
 	uint64_t rejected_runtime_full; /* FAAS_ERUNTIMEFULL */
 	uint64_t rejected_closed;    /* FAAS_ECLOSED, or unregistered meanwhile */
-	uint64_t rejected_other;     /* FAAS_ENOMEM, FAAS_EREFUSED, FAAS_EDEADLK */
+	uint64_t rejected_throttled; /* FAAS_ETHROTTLED */
+	uint64_t rejected_other;     /* FAAS_ENOMEM, FAAS_EREFUSED, FAAS_EDEADLK, FAAS_ELOOP of a destination */
 	uint64_t queued;             /* gauge */
+	uint64_t delayed;            /* gauge: between two attempts */
 	uint64_t running;            /* gauge: init or handler runs, not settled */
+	uint64_t deferred;           /* gauge: to be completed */
 	uint64_t succeeded;
 	uint64_t failed;             /* init failures included */
 	uint64_t timed_out;
@@ -53,7 +57,15 @@ struct faas_function_stats {
 	uint64_t dropped;
 	uint64_t overrunning;        /* gauge: settled, but the handler or init still runs */
 	uint64_t overruns;           /* how often that happened */
-	uint64_t queued_bytes;       /* gauge: memory of queued events */
+	uint64_t queued_bytes;       /* gauge: memory of queued and delayed events */
+	uint64_t retries;            /* delays begun */
+	uint64_t deferrals;          /* attempts deferred */
+	uint64_t dead_letters;       /* gauge */
+	uint64_t dead_letters_added;
+	uint64_t dead_letters_redriven;
+	uint64_t dead_letters_lost;  /* pushed out by newer ones, or gone with the function */
+	uint64_t records;            /* of destinations, passed on */
+	uint64_t records_refused;    /* that the destination refused, or that there was none */
 	/* workers */
 	uint64_t starting;           /* gauge: init runs */
 	uint64_t busy;               /* gauge: taken to run handlers */
@@ -62,16 +74,18 @@ struct faas_function_stats {
 	uint64_t cold_starts;        /* attempts that began with an init, and provisioned starts */
 	uint64_t warm_starts;        /* attempts on a warm worker */
 	uint64_t provisioned_starts; /* of the cold starts, those ahead of need */
+	uint64_t warm_target;        /* gauge: workers that provisioned and FAAS_WARM_DEMAND ask for */
 	uint64_t init_failures;
 	uint64_t init_ns;            /* all inits together */
 	uint64_t retired_idle;       /* workers retired because they idled longer than keep_warm_ms */
+	uint64_t retired_surplus;    /* because FAAS_WARM_DEMAND asks for fewer */
 	uint64_t retired_overrun;    /* because a handler or init overran on them */
 	uint64_t retired_unregistered; /* because their function was unregistered */
 	uint64_t retired_closed;     /* because the runtime was closed */
 	/* the bill */
-	uint64_t requests;           /* attempts that ended, overruns at their deadline */
+	uint64_t requests;           /* handlers that ended, overruns at their deadline, deferred ones when they return */
 	uint64_t billed_ms;          /* their run times, each rounded up to 1 ms */
-	struct faas_latency_stats queue_time; /* from acceptance until a worker took it */
+	struct faas_latency_stats queue_time; /* from acceptance, or the end of a delay, until a worker took it */
 	struct faas_latency_stats run_time;
 };
 

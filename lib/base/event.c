@@ -205,7 +205,8 @@ int faas__event_plan(struct event_plan *plan, const faas_event_config *config, c
 	plan->hops = 0;
 	plan->config = faas__config_read(config, &plan->copy, sizeof(plan->copy));
 	if (!plan->config || (plan->config->flags & ~FAAS_EMIT_ALL) != 0 || plan->config->wait_ms < FAAS_NEVER ||
-	    plan->config->wait_ms > FAAS_MAX_DURATION_MS || plan->config->unix_ns < 0)
+	    plan->config->wait_ms > FAAS_MAX_DURATION_MS || plan->config->timeout_ms < FAAS_NEVER ||
+	    plan->config->timeout_ms > FAAS_MAX_DURATION_MS || plan->config->reserved != 0 || plan->config->unix_ns < 0)
 		return FAAS_EINVAL;
 	if (plan->config->data_bytes > max_data_bytes)
 		return FAAS_ETOOBIG;
@@ -231,6 +232,14 @@ int faas__event_plan(struct event_plan *plan, const faas_event_config *config, c
 		return FAAS_ETOOBIG;
 	plan->bytes = sizeof(faas_event) + plan->text_bytes + (size_t)plan->config->data_bytes + 1;
 	return FAAS_OK;
+}
+
+void faas__event_plan_chain(struct event_plan *plan)
+{
+	size_t bytes = faas__event_chain_bytes(plan->hops);
+
+	plan->text_bytes += bytes;
+	plan->bytes += bytes;
 }
 
 /* ---- Writing ----------------------------------------------------------------------------------------------------- */
@@ -307,6 +316,9 @@ void faas__event_write(const struct event_plan *plan, faas_event *event, const s
 		memcpy(faas__event_text(event) + at, &config->unix_ns, sizeof(config->unix_ns));
 	}
 	event->data = (uint16_t)plan->text_bytes;
+	if (plan->hops > 0)
+		memcpy(faas__event_text(event) + event->data - faas__event_chain_bytes(plan->hops), plan->chain,
+		       plan->hops * sizeof(uint32_t));
 	if (data_bytes > 0)
 		memcpy(faas__event_text(event) + event->data, config->data, data_bytes);
 	faas__event_text(event)[event->data + data_bytes] = 0;

@@ -2,7 +2,9 @@
 /*
  * Events: checked and measured once, written once into one piece of memory, never changed after that.
  *
- *     struct faas_event | type\0 source\0 subject\0 ... | extensions | data \0
+ *     struct faas_event | type\0 source\0 subject\0 ... | extensions | chain | data \0
+ *
+ * The chain is which functions, by number, led to it: one for each hop.
  */
 #ifndef FAAS_BASE_EVENT_H
 #define FAAS_BASE_EVENT_H
@@ -63,7 +65,23 @@ struct event_plan {
 	size_t bytes;      /* all of the event */
 	uint16_t type, source, subject, id, datacontenttype, dataschema, key; /* lengths */
 	uint8_t hops;
+	uint32_t chain[FAAS_MAX_HOPS]; /* `hops` of them */
 };
+
+/* Room for one number a hop, as it lies in an event. */
+static inline size_t faas__event_chain_bytes(uint32_t hops)
+{
+	return (hops * sizeof(uint32_t) + 7) & ~(size_t)7;
+}
+
+/* The chain of an event, `hops` numbers. */
+static inline const uint32_t *faas__event_chain(const faas_event *event)
+{
+	return (const uint32_t *)(const void *)(faas__event_text(event) + event->data - faas__event_chain_bytes(event->hops));
+}
+
+/* Makes room in the plan for the chain that stands in it. */
+void faas__event_plan_chain(struct event_plan *plan);
 
 /*
  * Checks `config` and measures the event. `default_type` stands in for a type that is not given, unless it is NULL.

@@ -52,6 +52,18 @@ static inline void list_remove(struct list *node)
 	list_init(node);
 }
 
+/* Moves all of `from` to the end of `to`. */
+static inline void list_move_all(struct list *to, struct list *from)
+{
+	if (list_empty(from))
+		return;
+	from->next->prev = to->prev;
+	to->prev->next = from->next;
+	from->prev->next = to;
+	to->prev = from->prev;
+	list_init(from);
+}
+
 static inline struct list *list_pop_front(struct list *head)
 {
 	struct list *node = head->next;

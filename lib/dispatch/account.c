@@ -7,10 +7,12 @@
  * lock, adds the counts and the tallies. It reads sinks before sources: ends, then starts, then `accepted`; each event
  * passes these the other way round, so that what is derived from differences,
  *
- *     running = started - started_ends
- *     queued  = accepted - started - unstarted_ends
+ *     running = started - started_ends - retries - deferred
+ *     queued  = accepted + retries - started - unstarted_ends - delayed
  *
- * is never negative, though emitters and running threads go on meanwhile.
+ * is never negative, though emitters and running threads go on meanwhile. What is rare (retries, and the gauges delayed
+ * and deferred) is counted under the lock itself: an attempt has started before it is put off, and what was put off
+ * starts again only after that.
  */
 #include <assert.h>
 #include <string.h>
@@ -38,11 +40,17 @@ static uint64_t sum_ends(const uint64_t ends[END_COUNT])
 
 /* ---- Counting ---------------------------------------------------------------------------------------------------- */
 
-void faas__count_published(faas_function *function)
+void faas__count_published(faas_function *function, bool from_monitor)
 {
 	faas__mutex_lock(&function->mu);
 	function->counts.unpublished--;
-	faas__function_unlock_and_finish(function);
+	if (!from_monitor) {
+		faas__function_unlock_and_finish(function);
+		return;
+	}
+	if (faas__function_is_over(function))
+		faas__function_chore(function);
+	faas__mutex_unlock(&function->mu);
 }
 
 void faas__count_end(faas_function *function, bool was_started, enum end end)
@@ -90,6 +98,8 @@ static void add_rejected(struct counts *counts, int code)
 		counts->rejected_runtime_full++;
 	else if (code == FAAS_ECLOSED || code == FAAS_ENOTFOUND)
 		counts->rejected_closed++;
+	else if (code == FAAS_ETHROTTLED)
+		counts->rejected_throttled++;
 	else
 		counts->rejected_other++;
 }
@@ -136,6 +146,7 @@ void faas__tally_fold(faas_function *function, struct tally *tally)
 struct snapshot {
 	struct counts counts;
 	uint64_t accepted;
+	uint64_t delayed, deferred, letters; /* gauges */
 	struct histogram queue_histogram, run_histogram;
 };
 
@@ -170,6 +181,9 @@ static void add_tally(struct snapshot *snapshot, const struct tally *tally)
 static void take_snapshot(const faas_function *function, struct snapshot *snapshot) holds_lock(function->mu)
 {
 	snapshot->counts = function->counts;
+	snapshot->delayed = faas__queue_delayed(function);
+	snapshot->deferred = function->deferred;
+	snapshot->letters = function->letters_count;
 	memset(&snapshot->queue_histogram, 0, sizeof(snapshot->queue_histogram));
 	memset(&snapshot->run_histogram, 0, sizeof(snapshot->run_histogram));
 	add_histogram(&snapshot->queue_histogram, function->queue_histogram);
@@ -190,7 +204,15 @@ static void add_counts(struct counts *to, const struct counts *from)
 	to->rejected_full += from->rejected_full;
 	to->rejected_runtime_full += from->rejected_runtime_full;
 	to->rejected_closed += from->rejected_closed;
+	to->rejected_throttled += from->rejected_throttled;
 	to->rejected_other += from->rejected_other;
+	to->retries += from->retries;
+	to->deferrals += from->deferrals;
+	to->letters_added += from->letters_added;
+	to->letters_redriven += from->letters_redriven;
+	to->letters_lost += from->letters_lost;
+	to->records += from->records;
+	to->records_refused += from->records_refused;
 	to->overruns += from->overruns;
 	to->overrunning += from->overrunning;
 	to->provisioned_starts += from->provisioned_starts;
@@ -227,13 +249,25 @@ static void fill_stats(struct faas_function_stats *stats, const struct snapshot 
 	stats->rejected_full = counts->rejected_full;
 	stats->rejected_runtime_full = counts->rejected_runtime_full;
 	stats->rejected_closed = counts->rejected_closed;
+	stats->rejected_throttled = counts->rejected_throttled;
 	stats->rejected_other = counts->rejected_other;
 	stats->rejected = counts->rejected_full + counts->rejected_runtime_full + counts->rejected_closed +
-	                  counts->rejected_other;
+	                  counts->rejected_throttled + counts->rejected_other;
 	stats->offered = stats->accepted + stats->rejected;
 	fill_ends(stats, counts);
-	stats->running = counts->started - sum_ends(counts->started_ends);
-	stats->queued = snapshot->accepted - counts->started - sum_ends(counts->unstarted_ends);
+	stats->delayed = snapshot->delayed;
+	stats->deferred = snapshot->deferred;
+	stats->running = counts->started - sum_ends(counts->started_ends) - counts->retries - snapshot->deferred;
+	stats->queued = snapshot->accepted + counts->retries - counts->started - sum_ends(counts->unstarted_ends) -
+	                snapshot->delayed;
+	stats->retries = counts->retries;
+	stats->deferrals = counts->deferrals;
+	stats->dead_letters = snapshot->letters;
+	stats->dead_letters_added = counts->letters_added;
+	stats->dead_letters_redriven = counts->letters_redriven;
+	stats->dead_letters_lost = counts->letters_lost;
+	stats->records = counts->records;
+	stats->records_refused = counts->records_refused;
 	stats->overrunning = counts->overrunning;
 	stats->overruns = counts->overruns;
 	stats->workers_peak = counts->workers_peak;
@@ -243,6 +277,7 @@ static void fill_stats(struct faas_function_stats *stats, const struct snapshot 
 	stats->init_failures = counts->init_failures;
 	stats->init_ns = counts->init_ns;
 	stats->retired_idle = counts->retired[RETIRED_IDLE];
+	stats->retired_surplus = counts->retired[RETIRED_SURPLUS];
 	stats->retired_overrun = counts->retired[RETIRED_OVERRUN];
 	stats->retired_unregistered = counts->retired[RETIRED_UNREGISTERED];
 	stats->retired_closed = counts->retired[RETIRED_CLOSED];
@@ -268,6 +303,7 @@ int faas_function_stats(const faas_function *given, struct faas_function_stats *
 	stats.starting = function->starting;
 	stats.busy = function->busy;
 	stats.warm = function->warm_count;
+	stats.warm_target = load_relaxed(&function->is_closed) ? 0 : faas__demand_target(function);
 	stats.queued_bytes = LOAD_BYTES(faas__queue_load(function));
 	faas__mutex_unlock(&function->mu);
 	fill_stats(&stats, &snapshot);
@@ -308,6 +344,9 @@ static void sum_functions(faas_runtime *runtime, struct snapshot *sum, struct fa
 {
 	sum->counts = runtime->past->counts;
 	sum->accepted = runtime->past->accepted;
+	sum->delayed = 0;
+	sum->deferred = 0;
+	sum->letters = 0;
 	sum->queue_histogram = runtime->past->queue_histogram;
 	sum->run_histogram = runtime->past->run_histogram;
 	list_each(node, &runtime->function_list) {
@@ -319,10 +358,14 @@ static void sum_functions(faas_runtime *runtime, struct snapshot *sum, struct fa
 		stats->total.starting += function->starting;
 		stats->total.busy += function->busy;
 		stats->total.warm += function->warm_count;
+		stats->total.warm_target += load_relaxed(&function->is_closed) ? 0 : faas__demand_target(function);
 		stats->total.queued_bytes += LOAD_BYTES(faas__queue_load(function));
 		faas__mutex_unlock(&function->mu);
 		add_counts(&sum->counts, &one.counts);
 		sum->accepted += one.accepted;
+		sum->delayed += one.delayed;
+		sum->deferred += one.deferred;
+		sum->letters += one.letters;
 		add_histogram(&sum->queue_histogram, &one.queue_histogram);
 		add_histogram(&sum->run_histogram, &one.run_histogram);
 	}
@@ -340,7 +383,7 @@ static void fill_lanes_and_threads(faas_runtime *runtime, struct faas_runtime_st
 	struct executor *executor = &runtime->executor;
 	struct lanes *lanes = &runtime->lanes;
 
-	stats->queued_events = stats->total.queued;
+	stats->queued_events = stats->total.queued + stats->total.delayed;
 	stats->queued_bytes = stats->total.queued_bytes;
 	if (lanes->max_events != FAAS_UNLIMITED)
 		stats->queued_events = (uint64_t)(lanes->max_events - load_relaxed(&lanes->free_events));
@@ -439,6 +482,7 @@ void faas__function_check(faas_function *function)
 	list_each(node, &function->backlog)
 		linked++;
 	assert(linked <= LOAD_EVENTS(load_relaxed(&function->load)) || load_relaxed(&function->is_closed));
+	assert(faas__queue_delayed(function) <= function->held);
 	assert(function->active >= 0 && function->active <= function->max_concurrency);
 	assert((int64_t)function->busy <= function->active);
 	(void)linked;

@@ -44,11 +44,9 @@ int faas__offer_begin(struct offer *offer, faas_runtime *runtime, faas_context *
 	offer->dropped = NULL;
 	offer->may_wait = false;
 	if (context && context->invocation) {
-		unsigned hops = context->invocation->event->hops + 1u;
-
-		if (hops > FAAS_MAX_HOPS)
-			return FAAS_ELOOP;
-		offer->plan.hops = (uint8_t)hops;
+		error = faas__chain_extend(context, &offer->plan);
+		if (error != FAAS_OK)
+			return error;
 	}
 	if (unlikely(offer->plan.config->wait_ms != 0) && !faas__runtime_is_manual(runtime) &&
 	    !faas__frame_of(runtime)) {
@@ -56,6 +54,13 @@ int faas__offer_begin(struct offer *offer, faas_runtime *runtime, faas_context *
 		offer->wait_until = 0;
 	}
 	return FAAS_OK;
+}
+
+int64_t faas__offer_deadline(const struct offer *offer, int64_t now)
+{
+	int64_t timeout_ms = offer->plan.config->timeout_ms;
+
+	return likely(timeout_ms == 0) ? TIME_NEVER : faas__time_after(now, faas__ms_to_ns(timeout_ms));
 }
 
 void faas__offer_end(struct offer *offer)
@@ -72,12 +77,14 @@ static bool drop_oldest(struct offer *offer, struct lane *lane, faas_function *f
 	bool dropped = false;
 
 	faas__mutex_lock(&function->mu);
-	invocation = faas__queue_pop(function, &freed);
+	invocation = faas__queue_pop_oldest(function, &freed);
 	if (invocation) {
 		sub_seq_cst(&function->load, freed);
 		dropped = faas__invocation_move(invocation, PHASE_QUEUED, PHASE_SETTLING);
-		if (dropped)
+		if (dropped) {
 			faas__count_end(function, false, END_DROPPED);
+			faas__key_check(function, invocation);
+		}
 	}
 	faas__mutex_unlock(&function->mu);
 	if (!invocation)
@@ -97,7 +104,7 @@ int faas__admit_to_queue(struct offer *offer, struct lane *lane, faas_function *
 	/* A full queue with nothing to drop holds what other emitters are about to push: that takes them a moment. */
 	for (uint32_t tries = 0; tries < DROP_TRIES; tries++) {
 		error = faas__queue_reserve(function, bytes);
-		if (error != FAAS_EFULL || !function->drops_oldest || bytes > function->max_bytes)
+		if (error != FAAS_EFULL || !function->drops_oldest || !faas__queue_could_fit(function, bytes))
 			break;
 		if (drop_oldest(offer, lane, function))
 			tries = 0;
@@ -125,7 +132,7 @@ int faas__admit_peek(const faas_function *function, size_t bytes)
 
 	if (load_relaxed(&function->is_closed))
 		return FAAS_ENOTFOUND;
-	if (function->drops_oldest && bytes <= function->max_bytes)
+	if (function->drops_oldest && faas__queue_could_fit(function, bytes))
 		return FAAS_OK;
 	if (LOAD_EVENTS(load) >= function->max_events || LOAD_BYTES(load) + bytes > function->max_bytes)
 		return FAAS_EFULL;

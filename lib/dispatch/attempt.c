@@ -6,6 +6,7 @@
  * then the end is decided: whoever moves the invocation's state has it. If that was somebody else, the attempt overran:
  * the thread waits until it has been let go (invocation.h), and the worker is not used again.
  */
+#include "dispatch/defer.h"
 #include "dispatch/runner.h"
 #include "dispatch/runtime.h"
 
@@ -17,8 +18,12 @@ faas_context *faas__attempt_begin(struct runner *runner, faas_function *function
 	context->function = function;
 	context->invocation = invocation;
 	/* The stamp comes from a time that threads publish, and may be a little ahead of this thread's. */
-	context->queued_ns = invocation && now > invocation->event->stamp_ns ? now - invocation->event->stamp_ns : 0;
+	context->queued_ns = invocation && now > faas__ready_at(invocation) ? now - faas__ready_at(invocation) : 0;
 	context->init_ns = 0;
+	context->attempt = 1;
+	context->is_permanent = false;
+	context->deferral = NULL;
+	context->error = "";
 	context->is_cold = is_cold;
 	context->is_init = false;
 	context->answer = NULL;
@@ -36,6 +41,8 @@ void faas__attempt_end(faas_context *context)
 		faas__arena_reset(&context->arena, &runtime->allocator);
 	faas__answer_free(runtime, context->answer);
 	faas__message_free(runtime, context->message);
+	if (unlikely(context->deferral))
+		faas__defer_close(context);
 }
 
 /* Writes the times of what comes next, and only then lets others end it. */
@@ -68,8 +75,8 @@ static bool pause_running(faas_context *context)
 	if (!invocation)
 		return load_acquire(&context->is_given_up) == 0;
 	if (faas__has_result(invocation))
-		return faas__invocation_move(invocation, PHASE_RUNNING, PHASE_STARTING);
-	return faas__phase_of(load_acquire(&invocation->state)) == PHASE_RUNNING;
+		return faas__invocation_end_attempt(invocation, context->attempt, PHASE_STARTING);
+	return load_acquire(&context->is_given_up) == 0;
 }
 
 /* User code of an attempt, under its deadline. */
@@ -172,26 +179,66 @@ static bool ends_before_run(faas_context *context, int64_t now, struct tally *ta
 	return true;
 }
 
-/* Calls the handler and settles. False: the attempt overran, and its worker must go. */
-bool faas__attempt_run(faas_context *context, int64_t *now, struct tally *tally)
+/* The handler took a token and returned 0 in time. True: the attempt is over. */
+static bool run_deferred(faas_context *context, enum end *end, int *code, int64_t now, enum ran *ret_ran)
 {
+	faas_deferral *deferral = context->deferral;
+	faas_runtime *runtime = context->runner->runtime;
+
+	switch (faas__defer_return(context, now)) {
+	case DEFERRED_PENDING:
+		*ret_ran = RAN_DEFERRED;
+		break;
+	case DEFERRED_LOST:
+		return_from_overrun(context);
+		*ret_ran = RAN_OVER;
+		break;
+	default:
+		*end = deferral->end;
+		*code = deferral->code;
+		context->is_permanent = deferral->is_permanent;
+		if (deferral->answer) {
+			faas__answer_free(runtime, context->answer);
+			context->answer = deferral->answer;
+			deferral->answer = NULL;
+		}
+		if (deferral->message) {
+			faas__message_free(runtime, context->message);
+			context->message = deferral->message;
+			deferral->message = NULL;
+		}
+		return false;
+	}
+	return true;
+}
+
+enum ran faas__attempt_run(faas_context *context, int64_t *now, struct tally *tally)
+{
+	enum ran ran = RAN;
 	enum end end;
 	bool in_time;
 	int rc, code;
 
 	if (ends_before_run(context, *now, tally))
-		return true;
+		return RAN;
 	begin_running(context, false, *now, caller_deadline(context, faas__time_after(*now, context->function->deadline_ns)));
 	rc = enter(context, now);
 	in_time = *now < context->deadline;
 	end = !in_time ? END_TIMED_OUT : rc == 0 ? END_SUCCEEDED : END_FAILED;
 	code = !in_time ? FAAS_ETIMEDOUT : rc == 0 ? FAAS_OK : FAAS_EFAILED;
-	if (!faas__settle_attempt(context, end, code, end == END_FAILED ? rc : 0, *now, tally)) {
+	if (unlikely(context->deferral != NULL) && end == END_SUCCEEDED &&
+	    run_deferred(context, &end, &code, *now, &ran)) {
+		faas__attempt_end(context);
+		return ran;
+	}
+	if (context->deferral && end != END_SUCCEEDED && rc != 0)
+		faas__defer_close(context);
+	if (!faas__settle_attempt(context, end, code, rc, *now, tally)) {
 		return_from_overrun(context);
 		in_time = false;
 	}
 	faas__attempt_end(context);
-	return in_time;
+	return in_time ? RAN : RAN_OVER;
 }
 
 static void count_start(const faas_context *context, struct tally *tally)
@@ -203,34 +250,48 @@ static void count_start(const faas_context *context, struct tally *tally)
  * Counted before anybody can end it, and only after nobody else can claim it. It stays STARTING, for which others wait,
  * until its times stand in the context (begin_running).
  */
-bool faas__attempt_claim_locked(faas_context *context, struct tally *tally)
+bool faas__attempt_claim_locked(faas_context *context, const struct taken *taken, struct tally *tally)
 {
 	faas_invocation *invocation = context->invocation;
+	uint32_t state = load_acquire(&invocation->state);
 
-	if (!faas__invocation_move(invocation, PHASE_QUEUED, PHASE_STARTING))
-		return false;
+	context->attempt = taken->attempt < UINT16_MAX ? taken->attempt + 1u : UINT16_MAX;
+	do {
+		if (faas__phase_of(state) != PHASE_QUEUED || state >> ATTEMPT_SHIFT != taken->attempt)
+			return false;
+	} while (!cas_seq_cst(&invocation->state, &state,
+	                      (state & ~(PHASE_MASK | ATTEMPT_MASK)) | PHASE_STARTING | context->attempt << ATTEMPT_SHIFT));
 	invocation->attempt = context;
-	invocation->attempts++;
+	invocation->attempts = (uint16_t)context->attempt;
 	count_start(context, tally);
 	return true;
 }
 
-/* Makes a queued invocation this thread's. False: it was cancelled or claimed, or its caller's time has passed. */
-bool faas__attempt_claim(faas_context *context, int64_t now, struct tally *tally)
+/* Makes a queued invocation this thread's. False: it was cancelled or claimed, or its time has passed. */
+bool faas__attempt_claim(faas_context *context, const struct taken *taken, int64_t now, struct tally *tally)
 {
 	faas_invocation *invocation = context->invocation;
 
 	if (!faas__has_result(invocation)) {
 		/* Nobody else has a reference. */
+		context->attempt = invocation->attempts < UINT16_MAX ? invocation->attempts + 1u : UINT16_MAX;
 		invocation->attempt = context;
-		invocation->attempts++;
+		invocation->attempts = (uint16_t)context->attempt;
 		store_relaxed(&invocation->state, PHASE_RUNNING);
 		count_start(context, tally);
 		return true;
 	}
-	if (faas__result_of(invocation)->deadline <= now && faas__settle_unrun(invocation, END_EXPIRED))
+	if (faas__result_of(invocation)->deadline <= now && faas__taken_is_ours(taken) &&
+	    faas__settle_unrun(invocation, END_EXPIRED, FAAS_ETIMEDOUT))
 		return false;
-	if (faas__phase_of(load_acquire(&invocation->state)) != PHASE_QUEUED)
-		return false;
-	return faas__attempt_claim_locked(context, tally);
+	return faas__attempt_claim_locked(context, taken, tally);
+}
+
+void faas__attempt_let_go(faas_function *function, faas_invocation *invocation)
+{
+	if (likely(!faas__is_keyed(invocation)))
+		return;
+	faas__mutex_lock(&function->mu);
+	faas__key_let_go(function, invocation);
+	faas__mutex_unlock(&function->mu);
 }

@@ -11,6 +11,11 @@
  * Threads leave when they next look for work. While one is inside user code nothing it could touch is freed: closing
  * says FAAS_EBUSY and may be called again, or leaves the rest to the last thread that leaves.
  */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/config.h"
+#include "dispatch/defer.h"
 #include "dispatch/frame.h"
 #include "dispatch/runner.h"
 #include "dispatch/runtime.h"
@@ -111,12 +116,67 @@ static faas_function *next_open_function(faas_runtime *runtime)
 	return found;
 }
 
+/* Says what was left of one function, where anything was. */
+static void log_left(faas_function *function, const struct faas_close_stats *left)
+{
+	char message[200];
+
+	if (left->queued + left->delayed + left->deferred + left->dead_letters == 0)
+		return;
+	(void)snprintf(message, sizeof(message),
+	               "closed with %" PRIu64 " queued, %" PRIu64 " delayed, %" PRIu64 " deferred, %" PRIu64 " dead letters",
+	               left->queued, left->delayed, left->deferred, left->dead_letters);
+	faas__log(function->runtime, FAAS_LOG_WARNING, function->name, message);
+}
+
 static void shut_functions(faas_runtime *runtime)
 {
+	struct faas_close_stats *report = &runtime->report;
 	faas_function *function;
 
 	while ((function = next_open_function(runtime)) != NULL) {
-		faas__function_shut(function, true);
+		struct faas_close_stats left = {0};
+
+		faas__function_shut(function, true, &left);
+		log_left(function, &left);
+		report->queued += left.queued;
+		report->delayed += left.delayed;
+		report->deferred += left.deferred;
+		report->dead_letters += left.dead_letters;
+		faas_function_unref(function);
+	}
+}
+
+/* One that still awaits completions, counted; NULL. */
+static faas_function *next_deferring(faas_runtime *runtime)
+{
+	faas_function *found = NULL;
+
+	faas__mutex_lock(&runtime->functions_mu);
+	list_each(node, &runtime->function_list) {
+		faas_function *function = container_of(node, faas_function, node);
+		bool defers;
+
+		faas__mutex_lock(&function->mu);
+		defers = function->deferred > 0;
+		faas__mutex_unlock(&function->mu);
+		if (defers) {
+			found = faas_function_ref(function);
+			break;
+		}
+	}
+	faas__mutex_unlock(&runtime->functions_mu);
+	return found;
+}
+
+/* Functions that were unregistered before may have deferrals, too; and a handler that still runs may leave one. */
+static void cancel_deferrals(faas_runtime *runtime)
+{
+	faas_function *function;
+
+	while ((function = next_deferring(runtime)) != NULL) {
+		while (faas__defer_cancel_one(function, false))
+			runtime->report.deferred++;
 		faas_function_unref(function);
 	}
 }
@@ -169,6 +229,7 @@ void faas__runtime_tear_down(faas_runtime *runtime, struct thread *own)
 	if (own)
 		runtime->executor.ops->thread_free(own);
 	faas__guests_free(runtime);
+	cancel_deferrals(runtime);
 	while (faas__callback_run_one(runtime))
 		continue;
 	finish_functions(runtime);
@@ -180,10 +241,43 @@ void faas__runtime_tear_down(faas_runtime *runtime, struct thread *own)
 	faas__runtime_unref(runtime);
 }
 
+/* Everything but the tearing down. How many threads are inside user code. */
+static int bring_to_rest(faas_runtime *runtime, int64_t grace_ms)
+{
+	struct executor *executor = &runtime->executor;
+	int64_t until = faas__time_after(faas__runtime_now(runtime), faas__ms_to_ns(grace_ms));
+	int occupied;
+
+	if (load_acquire(&runtime->phase) < RUNTIME_CLOSING) {
+		(void)drain(runtime, grace_ms);
+		raise_phase(runtime, RUNTIME_CLOSING);
+		shut_functions(runtime);
+		if (runtime->clock && runtime->clock->is_manual)
+			faas__clock_unfollow(runtime->clock, &runtime->follower);
+	}
+	runtime->report.running += (uint64_t)faas__runners_cancel(runtime, NULL);
+	cancel_deferrals(runtime);
+	/* No thread may be left that could call them. */
+	while (faas__callback_run_one(runtime))
+		continue;
+	faas__executor_stop(executor);
+	occupied = faas__executor_join(executor, until);
+	/* One that was about to begin when the others were told. From here on none begins any more. */
+	if (occupied > 0)
+		runtime->report.running += (uint64_t)faas__runners_cancel(runtime, NULL);
+	while (faas__callback_run_one(runtime))
+		continue;
+	runtime->report.overrunning = occupied > 0 ? (uint64_t)faas_runtime_overruns(runtime, NULL, 0) : 0;
+	return occupied;
+}
+
 int faas_close(faas_runtime *runtime, int64_t grace_ms, uint32_t flags)
 {
-	struct executor *executor;
-	int64_t until;
+	return faas_close_with_report(runtime, grace_ms, flags, NULL);
+}
+
+int faas_close_with_report(faas_runtime *runtime, int64_t grace_ms, uint32_t flags, struct faas_close_stats *ret_report)
+{
 	int occupied;
 
 	if (!runtime || !faas__is_duration(grace_ms) || (flags & ~FAAS_CLOSE_DETACH) != 0)
@@ -192,29 +286,14 @@ int faas_close(faas_runtime *runtime, int64_t grace_ms, uint32_t flags)
 		return FAAS_EFORKED;
 	if (faas__frame_of(runtime))
 		return FAAS_EDEADLK;
-	executor = &runtime->executor;
-	until = faas__time_after(faas__runtime_now(runtime), faas__ms_to_ns(grace_ms));
-	if (load_acquire(&runtime->phase) < RUNTIME_CLOSING) {
-		(void)drain(runtime, grace_ms);
-		raise_phase(runtime, RUNTIME_CLOSING);
-		shut_functions(runtime);
-		if (runtime->clock && runtime->clock->is_manual)
-			faas__clock_unfollow(runtime->clock, &runtime->follower);
-	}
-	faas__runners_cancel_all(runtime);
-	/* No thread may be left that could call them. */
-	while (faas__callback_run_one(runtime))
-		continue;
-	faas__executor_stop(executor);
-	occupied = faas__executor_join(executor, until);
-	/* One that was about to begin when the others were told. From here on none begins any more. */
-	if (occupied > 0)
-		faas__runners_cancel_all(runtime);
-	while (faas__callback_run_one(runtime))
-		continue;
+	if (ret_report && ret_report->struct_size < 2 * sizeof(uint32_t))
+		return FAAS_EINVAL;
+	occupied = bring_to_rest(runtime, grace_ms);
+	if (ret_report)
+		(void)faas__stats_write(ret_report, &runtime->report, sizeof(runtime->report));
 	if (occupied > 0 && !(flags & FAAS_CLOSE_DETACH))
 		return FAAS_EBUSY;
-	if (occupied > 0 && faas__executor_detach(executor))
+	if (occupied > 0 && faas__executor_detach(&runtime->executor))
 		return FAAS_OK;
 	faas__runtime_tear_down(runtime, NULL);
 	return FAAS_OK;

@@ -33,7 +33,7 @@ const char *faas_context_function(const faas_context *context)
 
 int faas_context_attempt(const faas_context *context)
 {
-	return context->invocation ? context->invocation->attempts : 1;
+	return (int)context->attempt;
 }
 
 int faas_context_is_cold(const faas_context *context)
@@ -89,28 +89,39 @@ static int copy_answer(faas_runtime *runtime, const void *data, size_t bytes, co
 	return FAAS_OK;
 }
 
-int faas_context_reply(faas_context *context, const void *data, uint64_t bytes, const char *content_type)
+int faas__answer_new(faas_runtime *runtime, const faas_invocation *invocation, const void *data, uint64_t bytes,
+                     const char *content_type, struct answer **ret_answer)
 {
-	faas_runtime *runtime;
-	struct answer *answer;
 	size_t type_bytes = 0;
 	int error = FAAS_OK;
 
-	if (!context || (bytes > 0 && !data))
+	*ret_answer = NULL;
+	if (bytes > 0 && !data)
 		return FAAS_EINVAL;
-	runtime = context->runner->runtime;
-	if (context->is_init)
-		return FAAS_ESTATE;
 	if (bytes > runtime->max_data_bytes)
 		return FAAS_ETOOBIG;
 	if (content_type)
 		error = faas__text_check(content_type, FAAS_MAX_STRING, &type_bytes);
 	if (error != FAAS_OK)
 		return error == FAAS_EATTRIBUTE ? FAAS_ETEXT : error;
-	if (!faas__has_result(context->invocation))
+	if (!faas__has_result(invocation))
 		return FAAS_OK;
-	error = copy_answer(runtime, data, (size_t)bytes, content_type, type_bytes, &answer);
-	if (error != FAAS_OK)
+	return copy_answer(runtime, data, (size_t)bytes, content_type, type_bytes, ret_answer);
+}
+
+int faas_context_reply(faas_context *context, const void *data, uint64_t bytes, const char *content_type)
+{
+	faas_runtime *runtime;
+	struct answer *answer;
+	int error;
+
+	if (!context || (bytes > 0 && !data))
+		return FAAS_EINVAL;
+	runtime = context->runner->runtime;
+	if (context->is_init)
+		return FAAS_ESTATE;
+	error = faas__answer_new(runtime, context->invocation, data, bytes, content_type, &answer);
+	if (error != FAAS_OK || !answer)
 		return error;
 	faas__answer_free(runtime, context->answer);
 	context->answer = answer;
@@ -129,26 +140,75 @@ static size_t message_length(const char *text)
 	return bytes;
 }
 
-int faas_context_fail(faas_context *context, const char *text)
+/* Whether anybody may ask for a message: a handle, a record, or a dead letter. */
+static bool wants_message(const faas_invocation *invocation)
 {
-	faas_runtime *runtime;
+	return faas__has_result(invocation) ||
+	       (!faas__is_sync(invocation) && invocation->function->delivery.max_letters > 0);
+}
+
+struct message *faas__message_new(faas_runtime *runtime, const faas_invocation *invocation, const char *text)
+{
 	struct message *message;
 	size_t bytes, block_bytes;
 
-	if (!context || !text || !context->invocation || !faas__has_result(context->invocation))
-		return 1;
-	runtime = context->runner->runtime;
+	if (!wants_message(invocation))
+		return NULL;
 	bytes = message_length(text);
 	block_bytes = sizeof(*message) + bytes + 1;
 	message = faas__alloc(&runtime->allocator, block_bytes);
 	if (!message)
-		return 1;
+		return NULL;
 	message->block_bytes = block_bytes;
 	memcpy(message->text, text, bytes);
 	message->text[bytes] = 0;
+	return message;
+}
+
+int faas_context_fail(faas_context *context, const char *text)
+{
+	faas_runtime *runtime;
+	struct message *message;
+
+	if (!context || !text || !context->invocation)
+		return 1;
+	runtime = context->runner->runtime;
+	message = faas__message_new(runtime, context->invocation, text);
+	if (!message)
+		return 1;
 	faas__message_free(runtime, context->message);
 	context->message = message;
 	return 1;
+}
+
+int faas_context_fail_permanent(faas_context *context, const char *text)
+{
+	if (context)
+		context->is_permanent = true;
+	return faas_context_fail(context, text);
+}
+
+faas_invocation *faas_context_record(const faas_context *context)
+{
+	const struct record *record;
+
+	if (!context || !context->invocation || !faas__is_record(context->invocation))
+		return NULL;
+	record = faas__record_of(context->invocation);
+	return record->is_redriven ? NULL : record->of;
+}
+
+const char *faas_context_error(const faas_context *context)
+{
+	return context->error;
+}
+
+/* What a call on the context returned; a chain has been described where it was found too long. */
+static int note(faas_context *context, int code)
+{
+	if (code < 0 && code != FAAS_ELOOP)
+		context->error = faas_strerror(code);
+	return code;
 }
 
 int faas_context_log(faas_context *context, int level, const char *message)
@@ -163,7 +223,7 @@ int faas_context_emit_event(faas_context *context, const faas_event_config *even
 {
 	if (!context)
 		return FAAS_EINVAL;
-	return faas__emit(context->runner->runtime, context, event, ret_emission);
+	return note(context, faas__emit(context->runner->runtime, context, event, ret_emission));
 }
 
 int faas_context_invoke(faas_context *context, const char *name, const faas_event_config *event, int64_t timeout_ms,
@@ -180,10 +240,10 @@ int faas_context_invoke(faas_context *context, const char *name, const faas_even
 		return FAAS_EFORKED;
 	error = faas__function_get(context->runner->runtime, name, &function);
 	if (error != FAAS_OK)
-		return error;
+		return note(context, error);
 	error = faas__invoke(function, context, event, timeout_ms, ret_invocation);
 	faas_function_unref(function);
-	return error;
+	return note(context, error);
 }
 
 int faas_context_invoke_async(faas_context *context, const char *name, const faas_event_config *event,
@@ -198,8 +258,8 @@ int faas_context_invoke_async(faas_context *context, const char *name, const faa
 		return FAAS_EFORKED;
 	error = faas__function_get(context->runner->runtime, name, &function);
 	if (error != FAAS_OK)
-		return error;
+		return note(context, error);
 	error = faas__invoke_async(function, context, event, ret_invocation);
 	faas_function_unref(function);
-	return error;
+	return note(context, error);
 }

@@ -16,20 +16,42 @@
 
 #include "dispatch/emission.h"
 #include "dispatch/frame.h"
+#include "dispatch/record.h"
 #include "dispatch/runner.h"
 
-faas_invocation *faas__parcel_make(struct offer *offer, struct lane *lane, faas_function *function,
-                             const struct parcel *parcel)
+/* Whether there must be a struct result: somebody can ask, the caller has a deadline, or a record will be made of it. */
+static bool needs_result(const faas_function *function, const struct parcel *parcel)
 {
-	faas_invocation *invocation =
-		faas__invocation_new(offer->runtime, lane, function, &offer->plan, parcel->shared, parcel->has_result,
-	                             parcel->sequence, parcel->stamp_ns);
+	return parcel->has_handle || parcel->deadline != TIME_NEVER || function->delivery.on_success != NULL ||
+	       function->delivery.on_failure != NULL;
+}
 
-	if (invocation && parcel->has_result) {
-		faas__result_of(invocation)->emission = parcel->emission;
-		faas__result_of(invocation)->deadline = parcel->deadline;
-	}
-	return invocation;
+static struct making making_of(const faas_function *function, const struct parcel *parcel)
+{
+	return (struct making){
+		.has_result = needs_result(function, parcel),
+		.has_handle = parcel->has_handle,
+		.is_sync = parcel->is_sync,
+		.shared = parcel->shared,
+		.sequence = parcel->sequence,
+		.stamp_ns = parcel->stamp_ns,
+	};
+}
+
+faas_invocation *faas__parcel_make(struct offer *offer, struct lane *lane, faas_function *function,
+                                   const struct parcel *parcel)
+{
+	struct making making = making_of(function, parcel);
+	faas_invocation *invocation = faas__invocation_new(offer->runtime, lane, function, &offer->plan, &making);
+
+	if (likely(!making.has_result) || !invocation)
+		return invocation;
+	faas__result_of(invocation)->emission = parcel->emission;
+	faas__result_of(invocation)->deadline = parcel->deadline;
+	if (faas__follow_prepare(invocation, lane) == FAAS_OK)
+		return invocation;
+	faas__parcel_unmake(lane, invocation);
+	return NULL;
 }
 
 /* An invocation that nobody has seen. */
@@ -41,7 +63,6 @@ void faas__parcel_unmake(struct lane *lane, faas_invocation *invocation)
 	faas__invocation_unref_in(invocation, lane);
 }
 
-/* From here on others have it; with a result, one reference is the caller's. */
 void faas__parcel_push(faas_invocation *invocation, const struct parcel *parcel)
 {
 	if (parcel->emission) {
@@ -51,9 +72,10 @@ void faas__parcel_push(faas_invocation *invocation, const struct parcel *parcel)
 	faas__queue_push(invocation->function, invocation);
 }
 
-size_t faas__parcel_bytes(const struct offer *offer, const struct parcel *parcel)
+size_t faas__parcel_bytes(const struct offer *offer, const faas_function *function, const struct parcel *parcel)
 {
-	size_t header = sizeof(faas_invocation) + (parcel->has_result ? sizeof(struct result) : 0);
+	struct making making = making_of(function, parcel);
+	size_t header = faas__invocation_header(function, &offer->plan, &making);
 
 	/* As faas__invocation_bytes will count it; the zero byte behind the data is no part of a shared event there. */
 	if (parcel->shared)
@@ -61,7 +83,7 @@ size_t faas__parcel_bytes(const struct offer *offer, const struct parcel *parcel
 	return faas__block_size(header + offer->plan.bytes);
 }
 
-/* Offers the event to one function. FAAS_OK and the invocation (the caller's only if it has a result), or a refusal. */
+/* Offers the event to one function. FAAS_OK and the invocation (the caller's only if it has a handle), or a refusal. */
 int faas__offer_to(struct offer *offer, struct lane *lane, faas_function *function, const struct parcel *parcel,
                     faas_invocation **ret_invocation)
 {
@@ -69,7 +91,7 @@ int faas__offer_to(struct offer *offer, struct lane *lane, faas_function *functi
 	faas_invocation *invocation;
 
 	if (likely(code == FAAS_OK))
-		code = faas__admit_peek(function, faas__parcel_bytes(offer, parcel));
+		code = faas__admit_peek(function, faas__parcel_bytes(offer, function, parcel));
 	if (unlikely(code != FAAS_OK))
 		return code;
 	invocation = faas__parcel_make(offer, lane, function, parcel);
@@ -94,7 +116,7 @@ int faas__offer_until(struct offer *offer, faas_function *function, const struct
 
 		/* What was dropped must not have to wait for this. */
 		faas__offer_end(offer);
-		if (!faas__await_room(offer, function, code, faas__parcel_bytes(offer, parcel)))
+		if (!faas__await_room(offer, function, code, faas__parcel_bytes(offer, function, parcel)))
 			break;
 		lane = faas__lane_enter(offer->runtime, offer->runner);
 
@@ -335,7 +357,7 @@ static int find_route(struct fan *fan, struct lane *lane, struct route *route)
 		return error;
 	fan->parcel.sequence = faas__lane_next_id(runtime, lane);
 	fan->parcel.stamp_ns = faas__executor_recent(&runtime->executor);
-	fan->parcel.deadline = TIME_NEVER;
+	fan->parcel.deadline = faas__offer_deadline(fan->offer, fan->parcel.stamp_ns);
 	if (likely(route->filtered_count == 0))
 		return FAAS_OK;
 	error = share(fan, lane);
@@ -353,7 +375,7 @@ static int fan_begin(struct fan *fan, struct lane *lane, size_t count, bool want
 		fan->parcel.emission = faas__emission_new(fan->offer->runtime, count);
 		if (!fan->parcel.emission)
 			return FAAS_ENOMEM;
-		fan->parcel.has_result = true;
+		fan->parcel.has_handle = true;
 	}
 	return count > 1 ? share(fan, lane) : FAAS_OK;
 }
@@ -464,7 +486,7 @@ int faas__emit(faas_runtime *runtime, faas_context *context, const faas_event_co
 		code = fan.first_refusal;
 		fan_reset(&fan);
 		faas__offer_end(&offer);
-		offer.may_wait = faas__await_room(&offer, refuser, code, faas__parcel_bytes(&offer, &fan.parcel));
+		offer.may_wait = faas__await_room(&offer, refuser, code, faas__parcel_bytes(&offer, refuser, &fan.parcel));
 		faas_function_unref(refuser);
 	}
 	if (fan.waiting_count > 0)

@@ -25,7 +25,8 @@ struct parcel {
 	int64_t stamp_ns;
 	faas_emission *emission; /* NULL: none */
 	int64_t deadline;        /* the caller's; TIME_NEVER: none */
-	bool has_result;
+	bool has_handle;         /* one reference is the caller's */
+	bool is_sync;
 };
 
 
@@ -34,12 +35,12 @@ faas_invocation *faas__parcel_make(struct offer *offer, struct lane *lane, faas_
                                    const struct parcel *parcel);
 /* Undoes one that nobody has seen. */
 void faas__parcel_unmake(struct lane *lane, faas_invocation *invocation);
-/* Queues one that was admitted. From here on others have it; with a result, one reference is the caller's. */
+/* Queues one that was admitted. From here on others have it, but for the reference of a handle. */
 void faas__parcel_push(faas_invocation *invocation, const struct parcel *parcel);
 /* Memory an invocation of it counts for, as far as can be told before it is made. */
-size_t faas__parcel_bytes(const struct offer *offer, const struct parcel *parcel);
+size_t faas__parcel_bytes(const struct offer *offer, const faas_function *function, const struct parcel *parcel);
 
-/* Offers the event to one function, in the lane. FAAS_OK and the invocation (the caller's only if it has a result), or
+/* Offers the event to one function, in the lane. FAAS_OK and the invocation (the caller's only if it has a handle), or
    why it was refused. */
 int faas__offer_to(struct offer *offer, struct lane *lane, faas_function *function, const struct parcel *parcel,
                    faas_invocation **ret_invocation);
@@ -55,10 +56,16 @@ int faas__invoke(faas_function *function, faas_context *context, const faas_even
 int faas__invoke_async(faas_function *function, faas_context *context, const faas_event_config *event,
                        faas_invocation **ret_invocation);
 
+/* The chain of functions behind what a handler emits, one hop longer. FAAS_OK or FAAS_ELOOP. */
+int faas__chain_extend(faas_context *context, struct event_plan *plan);
+
 /* ---- wait.c ------------------------------------------------------------------------------------------------------ */
 
 /* Waits until the invocation is settled or `until`. FAAS_OK, FAAS_EPENDING, FAAS_EAGAIN, FAAS_EDEADLK. */
 int faas__await(faas_invocation *invocation, int64_t until);
+
+/* When the event's own timeout_ms is over, for one accepted at `now`; TIME_NEVER. */
+int64_t faas__offer_deadline(const struct offer *offer, int64_t now);
 
 /* ---- admit.c ----------------------------------------------------------------------------------------------------- */
 

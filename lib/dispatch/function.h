@@ -6,11 +6,13 @@
  * rest is under `mu`: takers pop from `backlog` first, then from the inbox. An invocation that must leave from the
  * middle (cancelled, claimed by a waiter) is reached by moving the inbox to the backlog, which is linked both ways.
  *
- *     load.events  == invocations in inbox + backlog + reserved and about to be pushed
- *     ahead.events == invocations that threads took beyond the one they began with; load + ahead is bounded
- *     active      == attempts and inits that hold a slot (overruns included), never above max_concurrency
- *     accepted    == started + unstarted ends + queued            queued, running are derived, see account.c
- *     started     == ended + running
+ *     load.events  == invocations in inbox + backlog + held, and reserved and about to be pushed
+ *     held         == delayed ones + those that wait behind their key: in the queue, but not to be begun
+ *     ahead.events == invocations that threads took beyond the one they began with; load + ahead is bounded, but for
+ *                     retries, which always find room
+ *     active      == attempts, inits and deferrals that hold a slot (overruns included), never above max_concurrency
+ *     accepted + retries == started + unstarted ends + queued + delayed       queued, running are derived, see account.c
+ *     started     == started ends + retries + deferred + running
  *
  * Life: registered -> closed (refuses) -> sealed (no emitter can still push) -> finished (nothing queued, active, warm;
  * `release` has been called) -> freed with the last reference.
@@ -19,12 +21,15 @@
 #define FAAS_DISPATCH_FUNCTION_H
 
 #include "base/atomics.h"
+#include "base/heap.h"
 #include "base/list.h"
 #include "base/mpsc.h"
+#include "base/random.h"
 #include "base/sync.h"
 #include "dispatch/invocation.h"
 #include "executor/executor.h"
 #include "faas/function.h"
+#include "faas/runtime.h"
 #include "observe/histogram.h"
 
 /* One initialised copy of a function. Belongs to the thread that took it, or stands in `warm`. */
@@ -76,6 +81,7 @@ struct tally {
 
 enum retirement {
 	RETIRED_IDLE,
+	RETIRED_SURPLUS,
 	RETIRED_OVERRUN,
 	RETIRED_UNREGISTERED,
 	RETIRED_CLOSED,
@@ -88,7 +94,11 @@ struct counts {
 	uint64_t cold; /* of the started ones */
 	uint64_t started_ends[END_COUNT];   /* of invocations that had been started */
 	uint64_t unstarted_ends[END_COUNT]; /* of those that had not */
-	uint64_t rejected_full, rejected_runtime_full, rejected_closed, rejected_other;
+	uint64_t rejected_full, rejected_runtime_full, rejected_closed, rejected_throttled, rejected_other;
+	uint64_t retries;     /* DELAYED, or at once queued again */
+	uint64_t deferrals;
+	uint64_t letters_added, letters_redriven, letters_lost;
+	uint64_t records, records_refused;
 	uint64_t overruns;
 	uint64_t overrunning; /* gauge */
 	uint64_t unpublished; /* gauge: ends that are counted, but whose waiters may not have been told */
@@ -97,6 +107,33 @@ struct counts {
 	uint64_t workers_peak;
 	uint64_t requests, billed_ms;
 	struct duration_sum queue_time, run_time;
+};
+
+/* The heads of an ordered function's keys, by hash: intrusive chains. All under function.mu. */
+struct key_table {
+	faas_invocation **buckets; /* NULL: the function is not ordered */
+	uint64_t count;
+	uint64_t capacity;      /* a power of two */
+};
+
+/* What FAAS_WARM_DEMAND knows. All under function.mu. */
+struct demand {
+	double arrivals;       /* a second, smoothed */
+	uint64_t seen_accepted; /* at the last look */
+	uint64_t seen_runs;
+	double seen_run_ns;
+	double run_ns;         /* of an attempt, smoothed */
+	int64_t look_at;       /* 0: not before something comes in */
+	uint32_t target;
+};
+
+/* What a function does besides running: fixed after registration. */
+struct delivery {
+	uint32_t max_attempts; /* UINT32_MAX: unlimited */
+	uint32_t jitter_percent;
+	int64_t max_age_ns, backoff_ns, backoff_max_ns; /* TIME_NEVER: none */
+	uint64_t max_letters;
+	char *on_success, *on_failure; /* owned; NULL: none */
 };
 
 struct faas_function {
@@ -114,7 +151,13 @@ struct faas_function {
 	int64_t deadline_ns, init_deadline_ns, init_backoff_ns, keep_warm_ns; /* TIME_NEVER: none */
 	int64_t max_concurrency;   /* INT64_MAX: unlimited */
 	uint32_t provisioned;
+	uint32_t reserved;         /* of the runtime's concurrency; under mu: 0 when closed */
+	int64_t rate_interval_ns;  /* between two attempts; 0: no limit */
+	int64_t rate_slack_ns;     /* how far a burst may run ahead */
+	struct delivery delivery;
 	bool drops_oldest;
+	bool is_ordered;
+	bool follows_demand;
 	char name[FAAS_MAX_NAME + 1];
 
 	/* emitters write these: one line */
@@ -133,7 +176,24 @@ struct faas_function {
 
 	on_own_line struct mutex mu;
 	struct mpsc_out inbox_out;   /* under mu */
-	struct list backlog;         /* under mu: older than the inbox */
+	struct list backlog;         /* under mu: older than the inbox; of an ordered function: what may begin */
+	struct list arrivals;        /* under mu: of an ordered function: all that is sorted and queued, by acceptance */
+	struct key_table keys;       /* under mu */
+	uint64_t held;               /* under mu: events of `load` that may not begin */
+	atomic_u64 delayed_load;     /* writers under mu; who drops reads it: what of the load is delayed */
+	uint64_t deferred;           /* under mu */
+	struct heap delays;          /* under mu: DELAYED ones, by when they are due */
+	struct heap deferrals;       /* under mu: of DEFERRED ones, by deadline */
+	uint64_t delay_number;       /* under mu: order of equally due ones */
+	struct random random;        /* under mu: jitter */
+	bool defers;                 /* under mu: has deferred before */
+	bool waits_for_share;        /* under share.mu */
+	struct list share_node;      /* under share.mu: waits for the runtime's concurrency; counted */
+	int64_t rate_at;             /* under mu: when the bucket is as good as empty; see rate.c */
+	int64_t rate_due;            /* under mu: a token that the turn waits for; TIME_NEVER: none */
+	struct list letters;         /* under mu: dead letters, oldest first */
+	uint64_t letters_count, letters_bytes, letter_number; /* under mu */
+	struct demand demand;        /* under mu */
 	struct list warm;            /* under mu: the one used last first */
 	struct list tallies;         /* under mu: of batches that run */
 	uint32_t warm_count;         /* under mu */
@@ -162,11 +222,19 @@ struct faas_function {
 /* A reference to the function of this name. 0, FAAS_ENAME or FAAS_ENOTFOUND. */
 int faas__function_get(faas_runtime *runtime, const char *name, faas_function **ret_function);
 
-/* Closes and seals a function and cancels what is queued. `closing`: because the runtime is. */
-void faas__function_shut(faas_function *function, bool closing);
+/*
+ * Closes and seals a function and cancels what is queued and delayed. `closing`: because the runtime is; then also what is
+ * deferred. What was left is added to `report`, which may be NULL.
+ */
+void faas__function_shut(faas_function *function, bool closing, struct faas_close_stats *report);
 
 /* Settles invocations that were popped, moved to SETTLING and counted, and drops the queue's references. */
 void faas__settle_popped(faas_invocation *chain, enum end end, bool from_monitor);
+/* The same for those that were too old, or too late for their caller, at `now`. */
+void faas__settle_expired(faas_invocation *chain, int64_t now);
+
+/* Whether nothing is left of a function that was shut, so that it can finish. */
+bool faas__function_is_over(const faas_function *function) holds_lock(function->mu);
 
 /* After something ended: calls release and gives up the registry's reference if it was the last thing. Unlocks. */
 void faas__function_unlock_and_finish(faas_function *function) drops_lock(function->mu);
@@ -185,14 +253,39 @@ faas_invocation *faas__queue_pop(faas_function *function, uint64_t *ret_freed) h
 
 /* What came of putting invocations back, to be dealt with out of the lock. */
 struct put_back {
-	faas_invocation *dead;      /* not queued any more: mere references */
+	faas_invocation *lost[BATCH_MAX]; /* not ours any more: mere references; their links are others' */
+	size_t lost_count;
 	faas_invocation *cancelled; /* the function is closed: for faas__settle_popped */
 	uint64_t load;              /* what stands in the queue again */
 };
 
-/* Puts back what a thread took ahead, before everything else. */
-void faas__queue_put_back(faas_function *function, faas_invocation **invocations, size_t count,
-                          struct put_back *ret) holds_lock(function->mu);
+/* One of a batch: QUEUED, with the queue's reference, and the number that its last attempt had then. */
+struct taken {
+	faas_invocation *invocation;
+	uint32_t attempt;
+};
+
+static inline struct taken faas__taken(faas_invocation *invocation)
+{
+	return (struct taken){invocation, load_relaxed(&invocation->state) >> ATTEMPT_SHIFT};
+}
+
+/* Whether nobody has claimed or ended it since. */
+static inline bool faas__taken_is_ours(const struct taken *taken)
+{
+	uint32_t state = load_acquire(&taken->invocation->state);
+
+	return faas__phase_of(state) == PHASE_QUEUED && state >> ATTEMPT_SHIFT == taken->attempt;
+}
+
+/* Puts back what a thread took ahead, before everything else. Then, without the lock, faas__put_back_end. */
+void faas__queue_put_back(faas_function *function, const struct taken *taken, size_t count, struct put_back *ret)
+	holds_lock(function->mu);
+void faas__put_back_end(struct put_back *put_back, bool from_monitor);
+
+/* Puts a queued invocation in its place, if it is in the inbox. False: it cannot be reached yet. */
+bool faas__queue_file(faas_function *function, faas_invocation *invocation, uint64_t *ret_freed,
+                      faas_invocation **dead) holds_lock(function->mu);
 
 /*
  * Takes an invocation out of the middle. False: it cannot be reached, and will be passed over later. Mere references
@@ -220,10 +313,38 @@ static inline uint64_t faas__queue_load(const faas_function *function)
 	return load_seq_cst(&function->load) + load_seq_cst(&function->ahead);
 }
 
-static inline bool faas__queue_has_events(const faas_function *function)
+static inline uint64_t faas__queue_delayed(const faas_function *function)
 {
-	return load_seq_cst(&function->load) >= LOAD_EVENT;
+	return LOAD_EVENTS(load_relaxed(&function->delayed_load));
 }
+
+/* Whether there would be room if everything that can be dropped were. Delayed ones cannot. */
+static inline bool faas__queue_could_fit(const faas_function *function, size_t bytes)
+{
+	uint64_t stays = load_relaxed(&function->delayed_load);
+
+	return LOAD_EVENTS(stays) < function->max_events && LOAD_BYTES(stays) + bytes <= function->max_bytes;
+}
+
+/* How many may begin, as far as the queue goes. */
+static inline uint64_t faas__queue_runnable(const faas_function *function) holds_lock(function->mu)
+{
+	uint64_t events = LOAD_EVENTS(load_seq_cst(&function->load));
+
+	return events > function->held ? events - function->held : 0;
+}
+
+static inline bool faas__queue_has_events(const faas_function *function) holds_lock(function->mu)
+{
+	return faas__queue_runnable(function) > 0;
+}
+
+/* Puts an invocation that is QUEUED, and has its room, at the end of what came before this moment; kicks the turn. */
+void faas__queue_rejoin(faas_function *function, faas_invocation *invocation, faas_invocation **dead,
+                        uint64_t *ret_freed) holds_lock(function->mu);
+
+/* The oldest that may be dropped: like faas__queue_pop, but from behind keys, too. */
+faas_invocation *faas__queue_pop_oldest(faas_function *function, uint64_t *ret_freed) holds_lock(function->mu);
 
 /* ---- worker.c ---------------------------------------------------------------------------------------------------- */
 
@@ -266,13 +387,61 @@ static inline bool faas__worker_may_start(const faas_function *function, int64_t
 /* Gives the function a turn for something besides events. On a finished one: not to be called. */
 void faas__function_chore(faas_function *function);
 
+/* ---- key.c ------------------------------------------------------------------------------------------------------- */
+
+/* Memory for an ordered function's table. 0, or FAAS_ENOMEM. */
+int faas__keys_init(faas_function *function);
+void faas__keys_deinit(faas_function *function);
+
+/* A keyed invocation came out of the inbox: it may begin (true), or waits behind its key. */
+bool faas__key_enter(faas_function *function, faas_invocation *invocation) holds_lock(function->mu);
+
+/*
+ * After something about a keyed invocation changed: if it is settled and nothing runs for it, its key goes to the next
+ * one; if it waits for an overrun that is over, it may begin.
+ */
+void faas__key_check(faas_function *function, faas_invocation *invocation) holds_lock(function->mu);
+
+/* Whether a retry may join the queue now; else it waits for its overrun. */
+bool faas__key_may_retry(faas_function *function, faas_invocation *invocation) holds_lock(function->mu);
+
+/* The head of the key that the invocation waits behind; itself if it is not keyed or not behind any. Not counted. */
+faas_invocation *faas__key_head(faas_function *function, faas_invocation *invocation) holds_lock(function->mu);
+
+/* Around an attempt of a keyed invocation: from its choice to its handler's return. */
+void faas__key_hold(faas_invocation *invocation);
+void faas__key_let_go(faas_function *function, faas_invocation *invocation) holds_lock(function->mu);
+
+/* ---- rate.c ------------------------------------------------------------------------------------------------------ */
+
+/* How many attempts may begin at `now`, at most `most`. */
+uint32_t faas__rate_available(const faas_function *function, int64_t now, uint32_t most) holds_lock(function->mu);
+void faas__rate_take(faas_function *function, int64_t now, uint32_t count) holds_lock(function->mu);
+void faas__rate_give_back(faas_function *function, uint32_t count) holds_lock(function->mu);
+/* When the next one may begin, after `behind` others. */
+int64_t faas__rate_next(const faas_function *function, int64_t now, uint64_t behind) holds_lock(function->mu);
+
+/* ---- demand.c ---------------------------------------------------------------------------------------------------- */
+
+/* Workers that should be there. */
+uint32_t faas__demand_target(const faas_function *function) holds_lock(function->mu);
+/* Looks once a second while there is demand. True: the target has changed. */
+bool faas__demand_look(faas_function *function, int64_t now) holds_lock(function->mu);
+/* When it wants to look; TIME_NEVER. */
+int64_t faas__demand_due(const faas_function *function) holds_lock(function->mu);
+/* Something was taken from the queue: looks go on. */
+void faas__demand_wake(faas_function *function, int64_t now) holds_lock(function->mu);
+
 /* ---- account.c --------------------------------------------------------------------------------------------------- */
 
 /* Adds a tally to the function's counts and empties it. */
 void faas__tally_fold(faas_function *function, struct tally *tally) holds_lock(function->mu);
-/* Counts an end. When it has been published, and the invocation let go, faas__count_published. */
+/*
+ * Counts an end. When it has been published, and the invocation let go, faas__count_published, with which the function
+ * may finish; the monitor leaves that to a turn.
+ */
 void faas__count_end(faas_function *function, bool was_started, enum end end) holds_lock(function->mu);
-void faas__count_published(faas_function *function) without_lock(function->mu);
+void faas__count_published(faas_function *function, bool from_monitor) without_lock(function->mu);
 void faas__count_run(faas_function *function, int64_t queued_ns, int64_t run_ns) holds_lock(function->mu);
 void faas__count_rejected(faas_function *function, int code) without_lock(function->mu);
 

@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "base/config.h"
+#include "base/text.h"
 #include "dispatch/emission.h"
+#include "dispatch/frame.h"
 #include "dispatch/runner.h"
 #include "dispatch/runtime.h"
 
@@ -25,40 +27,130 @@ bool faas__invocation_move(faas_invocation *invocation, uint32_t from, uint32_t 
 	return false;
 }
 
-faas_invocation *faas__invocation_new(faas_runtime *runtime, struct lane *lane, faas_function *function,
-                                      const struct event_plan *plan, struct shared_event *shared, bool has_result,
-                                      uint64_t sequence, int64_t stamp_ns)
+bool faas__invocation_end_attempt(faas_invocation *invocation, uint32_t attempt, uint32_t to)
 {
-	size_t header = sizeof(faas_invocation) + (has_result ? sizeof(struct result) : 0);
+	uint32_t state = load_acquire(&invocation->state);
+
+	while (faas__phase_of(state) == PHASE_RUNNING && state >> ATTEMPT_SHIFT == (attempt & 0xffffu))
+		if (cas_seq_cst(&invocation->state, &state, (state & ~PHASE_MASK) | to))
+			return true;
+	return false;
+}
+
+size_t faas__invocation_header(const faas_function *function, const struct event_plan *plan,
+                               const struct making *making)
+{
+	(void)plan;
+	return sizeof(faas_invocation) + (making->has_result ? sizeof(struct result) : 0) +
+	       (function->is_ordered ? sizeof(struct keyed) : 0);
+}
+
+static void write_result(faas_invocation *invocation, faas_function *function)
+{
+	struct result *result = faas__result_of(invocation);
+
+	memset(result, 0, sizeof(*result));
+	result->deadline = TIME_NEVER;
+	faas_function_ref(function);
+}
+
+static void write_keyed(faas_invocation *invocation)
+{
+	struct keyed *keyed = faas__keyed_of(invocation);
+	const char *key = faas_event_key(invocation->event);
+
+	memset(keyed, 0, sizeof(*keyed));
+	list_init(&keyed->waiting);
+	list_init(&keyed->arrival);
+	keyed->of = invocation;
+	if (key)
+		keyed->hash = faas__text_hash(key, strlen(key), invocation->function->runtime->hash_seed);
+}
+
+static void write_header(faas_invocation *invocation, faas_function *function, uint32_t bytes, uint32_t refs,
+                         uint32_t flags)
+{
+	invocation->function = function;
+	invocation->block_bytes = bytes;
+	invocation->attempts = 0;
+	invocation->flags = (uint8_t)flags;
+	invocation->is_linked = LINK_NONE;
+	store_relaxed(&invocation->state, PHASE_QUEUED);
+	store_relaxed(&invocation->refs, refs);
+}
+
+faas_invocation *faas__invocation_new(faas_runtime *runtime, struct lane *lane, faas_function *function,
+                                      const struct event_plan *plan, const struct making *making)
+{
+	struct shared_event *shared = making->shared;
+	size_t header = faas__invocation_header(function, plan, making);
 	uint32_t bytes = block_size(header + (shared ? 0 : plan->bytes));
 	faas_invocation *invocation = faas__block_alloc(&runtime->pool, &lane->blocks, bytes);
 
 	if (unlikely(!invocation))
 		return NULL;
-	invocation->function = function;
-	invocation->block_bytes = bytes;
-	invocation->attempts = 0;
-	invocation->flags = 0;
-	invocation->is_linked = 0;
-	store_relaxed(&invocation->state, PHASE_QUEUED);
-	store_relaxed(&invocation->refs, has_result ? 2 : 1);
-	if (has_result) {
-		struct result *result = faas__result_of(invocation);
-
-		invocation->flags |= INVOCATION_HAS_RESULT;
-		memset(result, 0, sizeof(*result));
-		result->deadline = TIME_NEVER;
-		faas_function_ref(function);
-	}
+	write_header(invocation, function, bytes, making->has_handle ? 2 : 1,
+	             (making->has_result ? INVOCATION_HAS_RESULT : 0) | (shared ? INVOCATION_SHARED_EVENT : 0) |
+	                     (making->is_sync ? INVOCATION_IS_SYNC : 0) |
+	                     (function->is_ordered ? INVOCATION_IS_KEYED : 0));
+	if (making->has_result)
+		write_result(invocation, function);
 	if (shared) {
-		invocation->flags |= INVOCATION_SHARED_EVENT;
 		add_relaxed(&shared->refs, 1);
 		invocation->event = &shared->event;
-		return invocation;
+	} else {
+		invocation->event = (faas_event *)(void *)((char *)invocation + header);
+		faas__event_write(plan, invocation->event, &runtime->origin, making->sequence, making->stamp_ns);
 	}
-	invocation->event = (faas_event *)(void *)((char *)invocation + header);
-	faas__event_write(plan, invocation->event, &runtime->origin, sequence, stamp_ns);
+	if (unlikely(function->is_ordered))
+		write_keyed(invocation);
 	return invocation;
+}
+
+/* ---- Records ----------------------------------------------------------------------------------------------------- */
+
+#define RECORD_BYTES                                                                                                   \
+	(sizeof(faas_invocation) + sizeof(struct result) + sizeof(struct keyed) + sizeof(struct record))
+
+faas_invocation *faas__record_block(faas_runtime *runtime, struct lane *lane)
+{
+	uint32_t bytes = block_size(RECORD_BYTES);
+	faas_invocation *block = faas__block_alloc(&runtime->pool, &lane->blocks, bytes);
+
+	if (block)
+		block->block_bytes = bytes;
+	return block;
+}
+
+void faas__record_write(faas_invocation *block, faas_function *function, faas_invocation *of, int64_t now,
+                        uint32_t hops)
+{
+	struct record *record;
+
+	write_header(block, function, block->block_bytes, 1,
+	             INVOCATION_HAS_RESULT | INVOCATION_IS_RECORD | (function->is_ordered ? INVOCATION_IS_KEYED : 0));
+	block->event = of->event;
+	write_result(block, function);
+	if (function->is_ordered)
+		write_keyed(block);
+	record = faas__record_of(block);
+	record->of = faas_invocation_ref(of);
+	record->stamp_ns = now;
+	record->hops = hops;
+	record->is_redriven = 0;
+}
+
+void faas__record_unwrite(faas_invocation *block, struct lane *lane)
+{
+	faas_runtime *runtime = block->function->runtime;
+	struct result *result = faas__result_of(block);
+
+	if (result->follow)
+		faas__block_free(&runtime->pool, &lane->blocks, result->follow, result->follow->block_bytes);
+	result->follow = NULL;
+	/* Neither is the last: the caller knows both. */
+	sub_acq_rel(&faas__record_of(block)->of->refs, 1);
+	faas_function_unref(block->function);
 }
 
 struct shared_event *faas__shared_event_new(faas_runtime *runtime, struct lane *lane, const struct event_plan *plan,
@@ -89,61 +181,89 @@ static bool drop(faas_invocation *invocation)
 	return sub_acq_rel(&invocation->refs, 1) == 1;
 }
 
-static void free_in(faas_invocation *invocation, struct lane *lane)
-{
-	faas_runtime *runtime = invocation->function->runtime;
+/* What goes with an invocation, taken from it before its block does. */
+struct belongings {
+	faas_runtime *runtime;
+	faas_function *function;    /* counted; NULL */
+	faas_invocation *record_of; /* counted; NULL */
+};
 
+/* What may need the runtime after the block is gone, or leads to another invocation, comes after the lane. */
+static struct belongings take_belongings(faas_invocation *invocation)
+{
+	struct belongings belongings = {.runtime = invocation->function->runtime};
+
+	if (faas__has_result(invocation)) {
+		struct result *result = faas__result_of(invocation);
+
+		belongings.function = invocation->function;
+		faas__answer_free(belongings.runtime, result->answer);
+		faas__message_free(belongings.runtime, result->message);
+	} else if (unlikely(invocation->is_linked >= LINK_LETTER)) {
+		belongings.function = invocation->function;
+		faas__message_free(belongings.runtime, invocation->letter.message);
+	}
+	if (unlikely(faas__is_record(invocation)))
+		belongings.record_of = faas__record_of(invocation)->of;
+	return belongings;
+}
+
+static void free_in(faas_invocation *invocation, const struct belongings *belongings, struct lane *lane)
+{
+	faas_runtime *runtime = belongings->runtime;
+
+	if (faas__has_result(invocation) && faas__result_of(invocation)->follow) {
+		faas_invocation *follow = faas__result_of(invocation)->follow;
+
+		faas__block_free(&runtime->pool, &lane->blocks, follow, follow->block_bytes);
+	}
 	if (invocation->flags & INVOCATION_SHARED_EVENT)
 		faas__shared_event_unref(runtime, lane, container_of(invocation->event, struct shared_event, event));
 	faas__block_free(&runtime->pool, &lane->blocks, invocation, invocation->block_bytes);
 }
 
-/* What may call into user-visible parts, or need the runtime after the block is gone, comes after the lane. */
-static void free_result(faas_invocation *invocation)
-{
-	struct result *result = faas__result_of(invocation);
-
-	faas__answer_free(invocation->function->runtime, result->answer);
-	faas__message_free(invocation->function->runtime, result->message);
-}
-
+/* Records of records: each was another's last holder, perhaps. Counted, so the runtime outlives the loop. */
 void faas__invocation_unref_in(faas_invocation *invocation, struct lane *lane)
 {
-	faas_function *function = NULL;
+	while (invocation && drop(invocation)) {
+		struct belongings belongings = take_belongings(invocation);
 
-	if (!drop(invocation))
-		return;
-	if (faas__has_result(invocation)) {
-		function = invocation->function;
-		free_result(invocation);
+		free_in(invocation, &belongings, lane);
+		invocation = belongings.record_of;
+		faas_function_unref(belongings.function);
 	}
-	free_in(invocation, lane);
-	faas_function_unref(function);
 }
 
 void faas__invocation_unref(faas_invocation *invocation)
 {
-	faas_runtime *runtime;
-	faas_function *function = NULL;
-	struct lane *lane;
+	while (invocation && drop(invocation)) {
+		struct belongings belongings = take_belongings(invocation);
+		struct lane *lane = faas__lane_enter(belongings.runtime, faas__runner_of(belongings.runtime));
 
-	if (!drop(invocation))
-		return;
-	runtime = invocation->function->runtime;
-	if (faas__has_result(invocation)) {
-		function = invocation->function;
-		free_result(invocation);
+		free_in(invocation, &belongings, lane);
+		faas__lane_leave(lane);
+		invocation = belongings.record_of;
+		faas_function_unref(belongings.function);
 	}
-	lane = faas__lane_enter(runtime, faas__runner_of(runtime));
-	free_in(invocation, lane);
-	faas__lane_leave(lane);
-	faas_function_unref(function);
 }
 
 void faas__dead_add(faas_invocation **dead, faas_invocation *invocation)
 {
 	store_relaxed(&invocation->node.next, *dead ? &(*dead)->node : NULL);
 	*dead = invocation;
+}
+
+faas_invocation *faas__dead_reverse(faas_invocation *dead)
+{
+	faas_invocation *reversed = NULL;
+
+	while (dead) {
+		struct mpsc_node *next = load_relaxed(&dead->node.next);
+
+		faas__dead_add(&reversed, dead);
+		dead = next ? container_of(next, faas_invocation, node) : NULL;
+	}
+	return reversed;
 }
 
 void faas__dead_unref(faas_invocation *dead)
@@ -188,6 +308,10 @@ int faas_invocation_status(const faas_invocation *invocation)
 	switch (faas__phase_of(state)) {
 	case PHASE_QUEUED:
 		return FAAS_STATUS_QUEUED;
+	case PHASE_DELAYED:
+		return FAAS_STATUS_DELAYED;
+	case PHASE_DEFERRED:
+		return FAAS_STATUS_DEFERRED;
 	case PHASE_SETTLED:
 		return (int)((state & STATUS_MASK) >> STATUS_SHIFT);
 	default:
@@ -199,21 +323,27 @@ int faas_invocation_outcome(const faas_invocation *invocation)
 {
 	if (!faas__is_settled(invocation))
 		return FAAS_EPENDING;
-	return faas__result_of(invocation)->code;
+	/* Without a result it is a dead letter. */
+	return faas__has_result(invocation) ? faas__result_of(invocation)->code : invocation->letter.code;
 }
 
 const char *faas_invocation_message(const faas_invocation *invocation)
 {
-	const struct result *result = faas__result_of(invocation);
+	const struct message *message;
+	int code = faas_invocation_outcome(invocation);
 
-	if (!faas__is_settled(invocation) || result->code == FAAS_OK)
+	if (code == FAAS_EPENDING || code == FAAS_OK)
 		return "";
-	return result->message ? result->message->text : faas_strerror(result->code);
+	message = faas__has_result(invocation) ? faas__result_of(invocation)->message : invocation->letter.message;
+	return message ? message->text : faas_strerror(code);
 }
 
 int faas_invocation_handler_result(const faas_invocation *invocation)
 {
-	return faas__is_settled(invocation) ? faas__result_of(invocation)->handler_result : 0;
+	if (!faas__is_settled(invocation))
+		return 0;
+	return faas__has_result(invocation) ? faas__result_of(invocation)->handler_result :
+	                                      invocation->letter.handler_result;
 }
 
 int faas_invocation_answer(const faas_invocation *invocation, const void **ret_data, uint64_t *ret_bytes,
@@ -248,13 +378,26 @@ int faas_invocation_timing(const faas_invocation *invocation, struct faas_timing
 		return FAAS_EINVAL;
 	if (!faas__is_settled(invocation))
 		return FAAS_EPENDING;
+	timing.attempts = invocation->attempts;
+	if (!faas__has_result(invocation))
+		return faas__stats_write(ret_timing, &timing, sizeof(timing));
 	result = faas__result_of(invocation);
 	timing.is_cold = (int32_t)result->is_cold;
-	timing.attempts = invocation->attempts;
 	timing.queued_ns = result->queued_ns;
 	timing.init_ns = result->init_ns;
 	timing.run_ns = result->run_ns;
+	timing.total_ns = result->total_ns;
 	return faas__stats_write(ret_timing, &timing, sizeof(timing));
+}
+
+/* A dead letter without a result has no room for a callback, and needs none. */
+static void call_for_letter(faas_invocation *invocation, faas_settled_fn *callback, void *user)
+{
+	struct frame frame;
+
+	faas__callback_enter(&frame, invocation->function->runtime);
+	callback(invocation, user);
+	faas__callback_leave(&frame);
 }
 
 static void call_settled(struct callback *callback)
@@ -276,6 +419,10 @@ int faas_invocation_on_settled(faas_invocation *invocation, faas_settled_fn *cal
 		return FAAS_EFORKED;
 	if (or_acq_rel(&invocation->state, CALLBACK_TAKEN) & CALLBACK_TAKEN)
 		return FAAS_EEXIST;
+	if (!faas__has_result(invocation)) {
+		call_for_letter(invocation, callback, user);
+		return FAAS_OK;
+	}
 	result = faas__result_of(invocation);
 	result->callback.call = call_settled;
 	result->on_settled = callback;

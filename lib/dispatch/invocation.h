@@ -2,34 +2,46 @@
 /*
  * Invocations: one block each, with the event in it where no other function shares it.
  *
- *     struct faas_invocation | struct result, if anybody can ask | struct faas_event, unless shared
+ *     struct faas_invocation | struct result | struct keyed | struct record | struct faas_event
+ *
+ * of which only the first is always there: a result if anybody can ask, or if the function passes records on; `keyed` if
+ * it is ordered by its key; `record` if it is the record of another invocation (or that one redriven), whose event it
+ * uses; the event unless it is shared.
  *
  * The state word decides everything; whoever wins a transition does the counting:
  *
- *     QUEUED  -> STARTING   the thread that runs it (or a waiter that claims it)
+ *     QUEUED   -> STARTING  the thread that runs it (or a waiter that claims it)
  *     STARTING -> RUNNING   the same thread, after it has counted the start and written the attempt's times; between an
  *                           init and the handler it goes back to STARTING for a moment
- *     QUEUED  -> SETTLING   cancelled, dropped, expired
- *     RUNNING -> SETTLING   the thread that ran it; or its deadline, or a cancel: then the attempt is abandoned
+ *     RUNNING  -> STARTING -> DELAYED or QUEUED    the attempt failed, and another one follows
+ *     RUNNING  -> STARTING -> DEFERRED             the handler has returned and will be completed
+ *     DELAYED  -> QUEUED    when it is due; under function.mu, like all that leave DELAYED and DEFERRED
+ *     QUEUED, DELAYED -> SETTLING      cancelled; the former also dropped, expired
+ *     DEFERRED -> SETTLING             completed, or its deadline, or cancelled; DEFERRED -> STARTING -> DELAYED: failed
+ *     RUNNING  -> SETTLING  the thread that ran it; or its deadline, or a cancel: then the attempt is abandoned
  *     SETTLING -> SETTLED   the same thread, after the result is written
  *
  * They are compare-and-swaps where anybody else could hold a reference, that is, where there is a result. Without one,
  * only the thread that runs it and a claimant of that thread's slot can reach a running invocation, and the slot's own
- * exchange orders those two.
+ * exchange orders those two. STARTING is a moment in which one thread has it and others wait.
  *
- * An attempt is a faas_context on the thread that runs it. Whoever abandons an attempt writes `is_abandoned` in the
- * context as the very last thing; the thread, finding that it lost the transition, waits for that before it lets the
- * context and the invocation go. So an attempt may outlive its invocation's settlement, and nobody touches a context
- * that is gone.
+ * An attempt is a faas_context on the thread that runs it. Whoever abandons an attempt writes `is_given_up` in the
+ * context first and `is_abandoned` as the very last thing; the thread, finding that it lost the transition, waits for
+ * that before it lets the context and the invocation go. So an attempt may outlive its invocation's settlement, and
+ * nobody touches a context that is gone. It may also outlive the start of the next attempt: the state word carries the
+ * number of the attempt it speaks of, so that the end of an old one cannot be taken for the end of a new one.
  *
- * References: one for the queue, handed on to the thread that takes it from there; one for each handle. A claimed or
- * cancelled invocation that cannot be reached in the queue stays there as a mere reference until it comes up.
+ * References: one for the queue (DELAYED included), handed on to the thread that takes it from there; one for a token of
+ * a deferral; one among the dead letters; one for each handle. A cancelled invocation that cannot be reached in the
+ * queue stays there as a mere reference until it comes up; so does one that a waiter took out of another thread's batch,
+ * and the number of the attempt in the state word tells that thread that it has lost it.
  */
 #ifndef FAAS_DISPATCH_INVOCATION_H
 #define FAAS_DISPATCH_INVOCATION_H
 
 #include "base/atomics.h"
 #include "base/event.h"
+#include "base/heap.h"
 #include "base/list.h"
 #include "base/mpsc.h"
 #include "dispatch/callback.h"
@@ -44,14 +56,21 @@ struct lane;
 #define PHASE_SETTLING 2u
 #define PHASE_SETTLED 3u
 #define PHASE_STARTING 4u
+#define PHASE_DELAYED 5u
+#define PHASE_DEFERRED 6u
 #define STATUS_SHIFT 4
 #define STATUS_MASK 0xf0u
 #define HAS_WAITERS 0x100u
 #define HAS_CALLBACK 0x200u   /* on_settled is written */
 #define CALLBACK_TAKEN 0x400u /* somebody writes, or has written, on_settled */
+#define ATTEMPT_SHIFT 16      /* the number of the attempt, modulo 65536 */
+#define ATTEMPT_MASK 0xffff0000u
 
-#define INVOCATION_HAS_RESULT 1u  /* somebody can ask */
+#define INVOCATION_HAS_RESULT 1u   /* there is a struct result */
 #define INVOCATION_SHARED_EVENT 2u /* the event is a block of its own */
+#define INVOCATION_IS_SYNC 4u      /* a call: one attempt, and nothing follows */
+#define INVOCATION_IS_KEYED 8u     /* its function is ordered: there is a struct keyed */
+#define INVOCATION_IS_RECORD 16u   /* there is a struct record, and the event is that invocation's */
 
 /* What somebody may ask for. Written by the winner of SETTLING, read after SETTLED. */
 struct result {
@@ -60,7 +79,8 @@ struct result {
 	void *on_settled_user;
 	struct faas_emission *emission; /* counted until settled; NULL: none */
 	int64_t deadline;     /* the caller's; TIME_NEVER: none; fixed before it is queued */
-	int64_t queued_ns, init_ns, run_ns;
+	int64_t queued_ns, init_ns, run_ns, total_ns;
+	faas_invocation *follow; /* a block for the record, made with this one; NULL: none is wanted, or it is under way */
 	struct answer *answer;   /* owned */
 	struct message *message; /* owned */
 	int32_t code;
@@ -69,21 +89,62 @@ struct result {
 	uint32_t unused;
 };
 
+/* In an ordered function; all under function.mu. The first unsettled one of a key is its head. */
+struct keyed {
+	faas_invocation *next; /* of a head: in its bucket of function.keys */
+	struct list waiting;   /* of a head: those that wait behind it, by `link` */
+	struct list arrival;   /* while queued: in function.arrivals */
+	faas_invocation *of;   /* fixed: the invocation */
+	uint64_t hash;         /* fixed; of its key */
+	uint32_t running;      /* attempts whose handler has not returned, or that are about to begin */
+	uint32_t is_head;
+};
+
+/* Of a record, or of a dead letter's new life. */
+struct record {
+	faas_invocation *of;   /* counted: whose event this is */
+	int64_t stamp_ns;      /* when this was accepted */
+	uint32_t hops;
+	uint32_t is_redriven;  /* no record: the handler does not see `of` */
+};
+
+/* What is known of a dead letter that has no result. */
+struct letter {
+	struct list link;      /* under function.mu: in function.letters */
+	struct message *message; /* owned */
+	int32_t code;
+	int32_t handler_result;
+	uint64_t number;       /* of its place among the dead letters; with a result, too */
+};
+
+/* Where an invocation stands. */
+#define LINK_NONE 0u    /* in the inbox, or not yet pushed */
+#define LINK_BACKLOG 1u
+#define LINK_WAITING 2u /* behind the head of its key; of a head: for its own overrun */
+#define LINK_TAKEN 3u   /* not linked: in a thread's batch, or further on */
+#define LINK_LETTER 4u  /* among the dead letters; from here on it counts its function even without a result */
+#define LINK_FORMER 5u  /* not any more */
+
 struct faas_invocation {
-	struct mpsc_node node; /* in the inbox */
 	union {
-		struct list link;      /* under function.mu: in the backlog, if is_linked */
-		faas_context *attempt; /* from before RUNNING until its end */
+		struct mpsc_node node;         /* in the inbox; in chains of those to be let go */
+		struct list link;              /* under function.mu: see is_linked */
+		faas_context *attempt;         /* from before RUNNING until its end */
+		struct faas_deferral *deferral; /* DEFERRED */
+		struct heap_node delay;        /* under function.mu: DELAYED; its key stays: when it was due */
+		struct letter letter;          /* SETTLED and a dead letter */
 	};
 	faas_function *function; /* counted if there is a result */
 	faas_event *event;
 	atomic_u32 state;
 	atomic_u32 refs;
 	uint32_t block_bytes; /* fixed */
-	uint16_t attempts;    /* written by the thread that runs it */
+	uint16_t attempts;    /* written by the thread that runs it; stops at 65,535 */
 	uint8_t flags;        /* fixed */
 	uint8_t is_linked;    /* under function.mu */
 };
+
+_Static_assert(offsetof(struct heap_node, key) >= sizeof(struct list), "what was due stays while it is linked");
 
 /* An event that several functions got. */
 struct shared_event {
@@ -102,6 +163,53 @@ static inline bool faas__has_result(const faas_invocation *invocation)
 	return (invocation->flags & INVOCATION_HAS_RESULT) != 0;
 }
 
+static inline bool faas__is_sync(const faas_invocation *invocation)
+{
+	return (invocation->flags & INVOCATION_IS_SYNC) != 0;
+}
+
+static inline bool faas__is_keyed(const faas_invocation *invocation)
+{
+	return (invocation->flags & INVOCATION_IS_KEYED) != 0;
+}
+
+static inline bool faas__is_record(const faas_invocation *invocation)
+{
+	return (invocation->flags & INVOCATION_IS_RECORD) != 0;
+}
+
+static inline struct keyed *faas__keyed_of(const faas_invocation *invocation)
+{
+	char *at = (char *)(uintptr_t)(invocation + 1);
+
+	return (struct keyed *)(void *)(at + (faas__has_result(invocation) ? sizeof(struct result) : 0));
+}
+
+static inline struct record *faas__record_of(const faas_invocation *invocation)
+{
+	char *at = (char *)faas__keyed_of(invocation);
+
+	return (struct record *)(void *)(at + (faas__is_keyed(invocation) ? sizeof(struct keyed) : 0));
+}
+
+/* When it was accepted. */
+static inline int64_t faas__accepted_at(const faas_invocation *invocation)
+{
+	return unlikely(faas__is_record(invocation)) ? faas__record_of(invocation)->stamp_ns : invocation->event->stamp_ns;
+}
+
+/* Since when it waits for its next attempt. */
+static inline int64_t faas__ready_at(const faas_invocation *invocation)
+{
+	return unlikely(invocation->attempts > 0) ? invocation->delay.key : faas__accepted_at(invocation);
+}
+
+/* How many events caused each other before this one. */
+static inline uint32_t faas__hops_of(const faas_invocation *invocation)
+{
+	return unlikely(faas__is_record(invocation)) ? faas__record_of(invocation)->hops : invocation->event->hops;
+}
+
 static inline uint32_t faas__phase_of(uint32_t state)
 {
 	return state & PHASE_MASK;
@@ -114,14 +222,33 @@ static inline bool faas__is_settled(const faas_invocation *invocation)
 
 /* Moves from one phase to another, keeping the other bits. False: it was in another phase. */
 bool faas__invocation_move(faas_invocation *invocation, uint32_t from, uint32_t to);
+/* The same out of attempt number `attempt`. False: that one has been ended by somebody else. */
+bool faas__invocation_end_attempt(faas_invocation *invocation, uint32_t attempt, uint32_t to);
 
-/*
- * Makes an invocation and, unless `shared` is given, its event. One reference, the queue's; one more for a result.
- * NULL: no memory.
- */
+/* What an invocation is made for. */
+struct making {
+	bool has_result;
+	bool has_handle;             /* one reference more, the caller's */
+	bool is_sync;
+	struct shared_event *shared; /* NULL: the event is in the invocation */
+	uint64_t sequence;
+	int64_t stamp_ns;
+};
+
+/* Bytes before the event. */
+size_t faas__invocation_header(const faas_function *function, const struct event_plan *plan,
+                               const struct making *making);
+
+/* Makes an invocation and, unless it is shared, its event. One reference, the queue's. NULL: no memory. */
 faas_invocation *faas__invocation_new(faas_runtime *runtime, struct lane *lane, faas_function *function,
-                                      const struct event_plan *plan, struct shared_event *shared, bool has_result,
-                                      uint64_t sequence, int64_t stamp_ns);
+                                      const struct event_plan *plan, const struct making *making);
+
+/* A block for a record: it has all parts. NULL: no memory. faas__record_write makes an invocation of it. */
+faas_invocation *faas__record_block(faas_runtime *runtime, struct lane *lane);
+void faas__record_write(faas_invocation *block, faas_function *function, faas_invocation *of, int64_t now,
+                        uint32_t hops);
+/* Back to a mere block: nobody has seen it. */
+void faas__record_unwrite(faas_invocation *block, struct lane *lane);
 
 /* An event for several invocations, with one reference of the caller's. NULL: no memory. */
 struct shared_event *faas__shared_event_new(faas_runtime *runtime, struct lane *lane, const struct event_plan *plan,
@@ -133,7 +260,7 @@ static inline size_t faas__invocation_bytes(const faas_invocation *invocation)
 {
 	size_t bytes = invocation->block_bytes;
 
-	if (invocation->flags & INVOCATION_SHARED_EVENT)
+	if (invocation->flags & (INVOCATION_SHARED_EVENT | INVOCATION_IS_RECORD))
 		bytes += sizeof(faas_event) + invocation->event->data + invocation->event->data_bytes;
 	return bytes;
 }
@@ -146,5 +273,7 @@ void faas__invocation_unref(faas_invocation *invocation);
 /* References that were found under a lock and must be given back without it; linked through `node`. */
 void faas__dead_add(faas_invocation **dead, faas_invocation *invocation);
 void faas__dead_unref(faas_invocation *dead);
+/* The same ones, in the order in which they were added. */
+faas_invocation *faas__dead_reverse(faas_invocation *dead);
 
 #endif

@@ -3,19 +3,21 @@
  * Invoking one function: the emit without a look-up. A synchronous call then waits, with the caller's timeout as the
  * attempt's deadline; where its time runs out, the caller itself settles the invocation and need not be woken.
  */
+#include "dispatch/defer.h"
 #include "dispatch/emit.h"
 #include "dispatch/frame.h"
 #include "dispatch/runner.h"
 
-static int offer_invoke(struct offer *offer, faas_function *function, bool has_result,
+static int offer_invoke(struct offer *offer, faas_function *function, bool has_handle,
                         faas_invocation **ret_invocation)
 {
 	struct lane *lane = faas__lane_enter(offer->runtime, offer->runner);
-	struct parcel parcel = {.has_result = has_result, .deadline = TIME_NEVER};
+	struct parcel parcel = {.has_handle = has_handle};
 	int code;
 
 	parcel.sequence = faas__lane_next_id(offer->runtime, lane);
 	parcel.stamp_ns = faas__executor_recent(&offer->runtime->executor);
+	parcel.deadline = faas__offer_deadline(offer, parcel.stamp_ns);
 	code = faas__offer_to(offer, lane, function, &parcel, ret_invocation);
 	faas__lane_leave(lane);
 	if (unlikely(code == FAAS_EFULL || code == FAAS_ERUNTIMEFULL))
@@ -52,8 +54,9 @@ static void give_up(faas_invocation *invocation)
 	int64_t now = faas__runtime_now(invocation->function->runtime);
 
 	while (!faas__is_settled(invocation)) {
-		if (faas__settle_unrun(invocation, END_EXPIRED) ||
-		    faas__settle_abandon(invocation, END_TIMED_OUT, now, false))
+		if (faas__settle_unrun(invocation, END_EXPIRED, 0) ||
+		    faas__settle_abandon(invocation, END_TIMED_OUT, now, false) ||
+		    faas__defer_end(invocation, END_TIMED_OUT, false))
 			return;
 		/* Somebody is settling it this moment. */
 		faas__thread_yield();
@@ -111,23 +114,49 @@ static bool invoke_inline(struct offer *offer, faas_function *function, const st
 	return code == RUN_CLAIMED;
 }
 
+/* Whether the function's rate lets nothing begin before the deadline that is not queued yet. */
+static bool is_throttled(faas_function *function, int64_t deadline)
+{
+	uint64_t behind;
+	bool is_closed;
+	int64_t next;
+
+	if (deadline == TIME_NEVER)
+		return false;
+	faas__mutex_lock(&function->mu);
+	behind = LOAD_EVENTS(faas__queue_load(function)) - faas__queue_delayed(function);
+	next = faas__rate_next(function, faas__runtime_now(function->runtime), behind);
+	is_closed = load_relaxed(&function->is_closed) != 0;
+	faas__mutex_unlock(&function->mu);
+	/* Of a closed one the refusal is another. */
+	return !is_closed && next >= deadline;
+}
+
 static int invoke_and_wait(struct offer *offer, faas_function *function, int64_t timeout_ns,
                            faas_invocation **ret_invocation)
 {
 	bool is_inline = (function->flags & FAAS_FUNCTION_INLINE) != 0;
-	struct parcel parcel = {.has_result = true, .deadline = TIME_NEVER};
+	struct parcel parcel = {.has_handle = true, .is_sync = true};
+	int64_t own = offer->plan.config->timeout_ms;
 	struct lane *lane;
 	int code;
 
 	/* An inline run starts at once, and needs the exact time anyway. */
 	parcel.stamp_ns = is_inline ? faas__runtime_now(offer->runtime) : faas__executor_recent(&offer->runtime->executor);
+	if (own != 0 && faas__ms_to_ns(own) < timeout_ns)
+		timeout_ns = faas__ms_to_ns(own);
+	parcel.deadline = TIME_NEVER;
 	if (timeout_ns != TIME_NEVER)
 		parcel.deadline = faas__time_after(faas__runtime_now(offer->runtime), timeout_ns);
+	if (unlikely(function->rate_interval_ns != 0) && is_throttled(function, parcel.deadline)) {
+		faas__count_rejected(function, FAAS_ETHROTTLED);
+		return FAAS_ETHROTTLED;
+	}
 	lane = faas__lane_enter(offer->runtime, offer->runner);
 	parcel.sequence = faas__lane_next_id(offer->runtime, lane);
 	faas__lane_leave(lane);
 	if (is_inline && invoke_inline(offer, function, &parcel, ret_invocation))
-		return faas_invocation_outcome(*ret_invocation);
+		return await_outcome(*ret_invocation, parcel.deadline);
 	lane = faas__lane_enter(offer->runtime, offer->runner);
 	code = faas__offer_to(offer, lane, function, &parcel, ret_invocation);
 	faas__lane_leave(lane);

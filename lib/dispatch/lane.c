@@ -127,6 +127,16 @@ void faas__lane_release(faas_runtime *runtime, struct lane *lane, int64_t events
 	give_back(&lanes->free_bytes, bytes, lanes->chunk_bytes, lanes->max_bytes, &lane->credit_bytes);
 }
 
+void faas__lane_force(faas_runtime *runtime, int64_t events, int64_t bytes)
+{
+	struct lanes *lanes = &runtime->lanes;
+
+	if (lanes->max_events != FAAS_UNLIMITED)
+		sub_seq_cst(&lanes->free_events, events);
+	if (lanes->max_bytes != FAAS_UNLIMITED)
+		sub_seq_cst(&lanes->free_bytes, bytes);
+}
+
 /* ---- Epochs ------------------------------------------------------------------------------------------------------ */
 
 uint64_t faas__epoch_advance(faas_runtime *runtime)

@@ -4,6 +4,7 @@
  * call. It is a batch of one, with a tally on the stack.
  */
 #include "dispatch/emit.h"
+#include "dispatch/retry.h"
 #include "dispatch/runner.h"
 #include "dispatch/runtime.h"
 
@@ -24,24 +25,40 @@ struct run {
 	faas_invocation *invocation;
 	struct worker *worker;
 	faas_context *context;
+	struct taken taken;
 	struct tally tally;
 	bool is_cold;
+	int expiry_code;
 };
+
+/* Whether this thread is inside of an attempt of it. */
+static bool is_inside(const struct runner *runner, const faas_invocation *invocation)
+{
+	for (int depth = 0; depth < runner->depth; depth++)
+		if (runner->contexts[depth].invocation == invocation)
+			return true;
+	return false;
+}
 
 /* A slot and a worker. RUN_CLAIMED, or why there is none. */
 static int take(struct run *run, faas_function *function) holds_lock(function->mu)
 {
-	if (faas__phase_of(load_acquire(&run->invocation->state)) != PHASE_QUEUED)
-		return RUN_TAKEN;
 	if (function->active >= function->max_concurrency)
 		return slots_held_here(run->runner, function) >= function->active ? FAAS_EDEADLK : FAAS_EAGAIN;
 	run->worker = faas__slot_take(function, run->runner->now, &run->is_cold);
-	if (!run->worker)
-		return FAAS_EAGAIN;
+	return run->worker ? RUN_CLAIMED : FAAS_EAGAIN;
+}
+
+/* Makes the invocation an attempt of this thread's. False: the thread in whose batch it stands was faster. */
+static bool claim(struct run *run, faas_function *function) holds_lock(function->mu)
+{
+	faas__rate_take(function, run->runner->now, 1);
+	faas__demand_wake(function, run->runner->now);
+	faas__key_hold(run->invocation);
 	list_push_back(&function->tallies, &run->tally.node);
 	run->context = faas__attempt_begin(run->runner, function, run->invocation, run->is_cold, run->runner->now);
 	run->context->worker = run->worker;
-	return RUN_CLAIMED;
+	return faas__attempt_claim_locked(run->context, &run->taken, &run->tally);
 }
 
 /* The attempt itself and its end; no lock is held. `claimed`: else the slot is only given back. */
@@ -49,20 +66,72 @@ static void finish(struct run *run, bool claimed)
 {
 	faas_function *function = run->function;
 	enum started started = STARTED;
-	bool in_time = true;
+	enum ran ran = RAN;
 
 	if (!claimed && run->is_cold)
 		started = START_FAILED;
 	if (claimed && run->is_cold)
 		started = faas__attempt_start_worker(run->context, &run->runner->now, &run->tally);
 	if (claimed && started == STARTED)
-		in_time = faas__attempt_run(run->context, &run->runner->now, &run->tally);
+		ran = faas__attempt_run(run->context, &run->runner->now, &run->tally);
+	faas__attempt_let_go(function, run->invocation);
 	faas__mutex_lock(&function->mu);
-	if (!claimed && run->is_cold) {
-		function->starting--;
-		function->busy++;
+	if (!claimed) {
+		faas__rate_give_back(function, 1);
+		function->starting -= run->is_cold;
+		function->busy += run->is_cold;
 	}
-	faas__slot_release(run->runner, function, run->worker, started, in_time, &run->tally);
+	faas__slot_release(run->runner, function, run->worker, started, ran, &run->tally);
+}
+
+/*
+ * What has to run before the invocation can, or itself. NULL: somebody else has that, or it waits for an overrun; then
+ * `*ret_code` says RUN_TAKEN, or FAAS_EDEADLK where that is this very thread.
+ */
+static faas_invocation *first_to_run(const struct runner *runner, faas_function *function,
+                                     faas_invocation *invocation, int *ret_code) holds_lock(function->mu)
+{
+	faas_invocation *head = invocation;
+
+	*ret_code = RUN_TAKEN;
+	if (faas__phase_of(load_acquire(&invocation->state)) != PHASE_QUEUED)
+		return NULL;
+	if (likely(!faas__is_keyed(invocation)))
+		return invocation;
+	head = faas__key_head(function, invocation);
+	if (is_inside(runner, head))
+		*ret_code = FAAS_EDEADLK;
+	else if (faas__phase_of(load_acquire(&head->state)) == PHASE_QUEUED && head->is_linked != LINK_WAITING)
+		return head;
+	return NULL;
+}
+
+/* The same, once what can be reached stands in its place. */
+static int choose(struct run *run, faas_function *function, uint64_t *ret_freed, faas_invocation **dead)
+	holds_lock(function->mu)
+{
+	int result;
+
+	if (faas__phase_of(load_acquire(&run->invocation->state)) != PHASE_QUEUED)
+		return RUN_TAKEN;
+	if (!faas__queue_file(function, run->invocation, ret_freed, dead))
+		return RUN_UNLINKED;
+	run->invocation = first_to_run(run->runner, function, run->invocation, &result);
+	if (!run->invocation)
+		return result;
+	run->taken = faas__taken(run->invocation);
+	if (faas__slot_can_start(function, run->runner->now) &&
+	    faas__retry_expiry(run->invocation, run->runner->now, &run->expiry_code) == END_EXPIRED) {
+		faas_invocation_ref(run->invocation);
+		return RUN_EXPIRED;
+	}
+	result = take(run, function);
+	if (result != RUN_CLAIMED)
+		return result;
+	/* One in another thread's batch stays there as a mere reference, which is not ours. */
+	if (!faas__queue_remove(function, run->invocation, ret_freed, dead))
+		faas_invocation_ref(run->invocation);
+	return result;
 }
 
 int faas__run_invocation(struct runner *runner, faas_invocation *invocation)
@@ -70,36 +139,33 @@ int faas__run_invocation(struct runner *runner, faas_invocation *invocation)
 	faas_function *function = invocation->function;
 	struct run run = {.runner = runner, .function = function, .invocation = invocation};
 	faas_invocation *dead = NULL;
-	bool removed;
 	uint64_t freed = 0;
+	bool claimed = false;
 	int result;
 
 	if (runner->depth >= THREAD_DEPTH)
 		return FAAS_EAGAIN;
 	runner->now = faas__runtime_now(runner->runtime);
 	faas__mutex_lock(&function->mu);
-	result = take(&run, function);
-	if (result != RUN_CLAIMED) {
-		faas__mutex_unlock(&function->mu);
-		return result;
-	}
-	/* Out of the queue while it is still queued, because running reuses its link. */
-	removed = faas__queue_remove(function, invocation, &freed, &dead);
+	result = choose(&run, function, &freed, &dead);
 	sub_seq_cst(&function->load, freed);
-	if (!faas__attempt_claim_locked(run.context, &run.tally))
-		result = RUN_TAKEN;
-	else if (!removed)
-		/* It stays in the queue as a mere reference, which is not ours. */
-		faas_invocation_ref(invocation);
+	if (result == RUN_CLAIMED)
+		claimed = claim(&run, function);
 	faas__mutex_unlock(&function->mu);
 	faas__queue_freed(function, freed);
 	faas__dead_unref(dead);
+	if (result == RUN_EXPIRED) {
+		(void)faas__settle_unrun(run.invocation, END_EXPIRED, run.expiry_code);
+		faas__invocation_unref(run.invocation);
+		return RUN_CLAIMED;
+	}
+	if (result != RUN_CLAIMED)
+		return result;
 	faas_function_ref(function);
-	finish(&run, result == RUN_CLAIMED);
-	if (removed || result == RUN_CLAIMED)
-		faas__invocation_unref(invocation);
+	finish(&run, claimed);
+	faas__invocation_unref(run.invocation);
 	faas_function_unref(function);
-	return result;
+	return claimed ? RUN_CLAIMED : RUN_TAKEN;
 }
 
 int faas__run_unqueued(struct runner *runner, faas_invocation *invocation)
@@ -108,7 +174,8 @@ int faas__run_unqueued(struct runner *runner, faas_invocation *invocation)
 	struct run run = {.runner = runner, .function = function, .invocation = invocation};
 	int result;
 
-	if (runner->depth >= THREAD_DEPTH)
+	/* One of an ordered function goes through the queue, which knows what stands before it. */
+	if (runner->depth >= THREAD_DEPTH || function->is_ordered)
 		return FAAS_EAGAIN;
 	/* The caller has just looked at the clock. */
 	runner->now = invocation->event->stamp_ns;
@@ -118,7 +185,8 @@ int faas__run_unqueued(struct runner *runner, faas_invocation *invocation)
 		result = load_relaxed(&function->is_closed) ? FAAS_ENOTFOUND : take(&run, function);
 	if (result == RUN_CLAIMED) {
 		add_relaxed(&function->accepted, 1);
-		(void)faas__attempt_claim_locked(run.context, &run.tally);
+		run.taken = faas__taken(invocation);
+		(void)claim(&run, function);
 	}
 	faas__mutex_unlock(&function->mu);
 	if (result != RUN_CLAIMED)

@@ -7,6 +7,9 @@
  *
  * What a waiter claimed or somebody cancelled may still stand in the inbox; such an invocation is a mere reference,
  * recognised by its phase, and dropped by whoever pops it or moves the inbox.
+ *
+ * Of an ordered function the inbox is sorted before anything is popped: into the backlog, which holds what may begin, and
+ * behind the heads of their keys (key.c).
  */
 #include "dispatch/function.h"
 #include "dispatch/runner.h"
@@ -53,47 +56,119 @@ static faas_invocation *pop_inbox(faas_function *function) holds_lock(function->
 	return node ? container_of(node, faas_invocation, node) : NULL;
 }
 
-faas_invocation *faas__queue_pop(faas_function *function, uint64_t *ret_freed)
+/* One out of the inbox goes to the end of what may begin, or behind its key. */
+static void file(faas_function *function, faas_invocation *invocation) holds_lock(function->mu)
 {
-	struct list *link = list_pop_front(&function->backlog);
+	if (function->is_ordered) {
+		list_push_back(&function->arrivals, &faas__keyed_of(invocation)->arrival);
+		if (!faas__key_enter(function, invocation))
+			return;
+	}
+	list_push_back(&function->backlog, &invocation->link);
+	invocation->is_linked = LINK_BACKLOG;
+}
+
+static void unlink_filed(faas_function *function, faas_invocation *invocation) holds_lock(function->mu)
+{
+	list_remove(&invocation->link);
+	if (invocation->is_linked == LINK_WAITING)
+		function->held--;
+	invocation->is_linked = LINK_TAKEN;
+	if (function->is_ordered)
+		list_remove(&faas__keyed_of(invocation)->arrival);
+}
+
+/* Sorts the inbox of an ordered function. One that is not queued any more is returned at once; else NULL. */
+static faas_invocation *sort_inbox(faas_function *function) holds_lock(function->mu)
+{
 	faas_invocation *invocation;
 
-	if (link) {
-		invocation = container_of(link, faas_invocation, link);
-		invocation->is_linked = 0;
-	} else {
-		invocation = pop_inbox(function);
+	while ((invocation = pop_inbox(function)) != NULL) {
+		if (faas__phase_of(load_acquire(&invocation->state)) != PHASE_QUEUED)
+			return invocation;
+		file(function, invocation);
 	}
-	if (invocation)
+	return NULL;
+}
+
+/* The next that may begin; or, of an ordered function, the oldest of all that are filed. */
+static faas_invocation *first_filed(faas_function *function, bool oldest) holds_lock(function->mu)
+{
+	struct keyed *keyed;
+
+	if (!oldest)
+		return list_empty(&function->backlog) ? NULL : container_of(function->backlog.next, faas_invocation, link);
+	if (list_empty(&function->arrivals))
+		return NULL;
+	keyed = container_of(function->arrivals.next, struct keyed, arrival);
+	return keyed->of;
+}
+
+static faas_invocation *pop(faas_function *function, bool oldest, uint64_t *ret_freed) holds_lock(function->mu)
+{
+	faas_invocation *invocation = unlikely(function->is_ordered) ? sort_inbox(function) : NULL;
+
+	if (likely(!invocation)) {
+		invocation = first_filed(function, oldest && function->is_ordered);
+		if (invocation)
+			unlink_filed(function, invocation);
+		else if (!function->is_ordered)
+			invocation = pop_inbox(function);
+	}
+	if (invocation) {
+		invocation->is_linked = LINK_TAKEN;
 		*ret_freed += load_of(invocation);
+	}
 	return invocation;
 }
 
-void faas__queue_put_back(faas_function *function, faas_invocation **invocations, size_t count,
-                          struct put_back *ret)
+faas_invocation *faas__queue_pop(faas_function *function, uint64_t *ret_freed)
+{
+	return pop(function, false, ret_freed);
+}
+
+faas_invocation *faas__queue_pop_oldest(faas_function *function, uint64_t *ret_freed)
+{
+	return pop(function, true, ret_freed);
+}
+
+void faas__queue_put_back(faas_function *function, const struct taken *taken, size_t count, struct put_back *ret)
 {
 	bool is_closed = load_relaxed(&function->is_closed);
 	uint64_t load = 0;
 
 	while (count-- > 0) {
-		faas_invocation *invocation = invocations[count];
+		faas_invocation *invocation = taken[count].invocation;
 
-		/* A waiter may run it, and then its link is not ours. Claims are made under this lock. */
-		if (faas__phase_of(load_acquire(&invocation->state)) != PHASE_QUEUED) {
-			faas__dead_add(&ret->dead, invocation);
+		/* A waiter may have run it, and then its link is not ours. Such claims are made under this lock. */
+		if (!faas__taken_is_ours(&taken[count])) {
+			faas__key_let_go(function, invocation);
+			ret->lost[ret->lost_count++] = invocation;
 			continue;
 		}
 		if (is_closed && faas__invocation_move(invocation, PHASE_QUEUED, PHASE_SETTLING)) {
 			faas__count_end(function, false, END_CANCELLED);
+			faas__key_let_go(function, invocation);
 			faas__dead_add(&ret->cancelled, invocation);
 			continue;
 		}
+		if (function->is_ordered) {
+			faas__key_let_go(function, invocation);
+			list_push_front(&function->arrivals, &faas__keyed_of(invocation)->arrival);
+		}
 		list_push_front(&function->backlog, &invocation->link);
-		invocation->is_linked = 1;
+		invocation->is_linked = LINK_BACKLOG;
 		load += load_of(invocation);
 	}
 	add_seq_cst(&function->load, load);
 	ret->load = load;
+}
+
+void faas__put_back_end(struct put_back *put_back, bool from_monitor)
+{
+	faas__settle_popped(put_back->cancelled, END_CANCELLED, from_monitor);
+	for (size_t i = 0; i < put_back->lost_count; i++)
+		faas__invocation_unref(put_back->lost[i]);
 }
 
 void faas__queue_took(faas_function *function, uint64_t popped, uint64_t rest)
@@ -116,8 +191,7 @@ static void move_inbox(faas_function *function, uint64_t *ret_freed, faas_invoca
 
 	while ((invocation = pop_inbox(function)) != NULL) {
 		if (faas__phase_of(load_acquire(&invocation->state)) == PHASE_QUEUED) {
-			list_push_back(&function->backlog, &invocation->link);
-			invocation->is_linked = 1;
+			file(function, invocation);
 			continue;
 		}
 		*ret_freed += load_of(invocation);
@@ -125,17 +199,35 @@ static void move_inbox(faas_function *function, uint64_t *ret_freed, faas_invoca
 	}
 }
 
+bool faas__queue_file(faas_function *function, faas_invocation *invocation, uint64_t *ret_freed,
+                      faas_invocation **dead)
+{
+	if (invocation->is_linked == LINK_NONE)
+		move_inbox(function, ret_freed, dead);
+	return invocation->is_linked != LINK_NONE;
+}
+
 bool faas__queue_remove(faas_function *function, faas_invocation *invocation, uint64_t *ret_freed,
                         faas_invocation **dead)
 {
-	if (!invocation->is_linked)
-		move_inbox(function, ret_freed, dead);
-	if (!invocation->is_linked)
+	if (!faas__queue_file(function, invocation, ret_freed, dead) || invocation->is_linked == LINK_TAKEN)
 		return false;
-	list_remove(&invocation->link);
-	invocation->is_linked = 0;
+	unlink_filed(function, invocation);
 	*ret_freed += load_of(invocation);
 	return true;
+}
+
+void faas__queue_rejoin(faas_function *function, faas_invocation *invocation, faas_invocation **dead,
+                        uint64_t *ret_freed)
+{
+	move_inbox(function, ret_freed, dead);
+	if (function->is_ordered)
+		list_push_back(&function->arrivals, &faas__keyed_of(invocation)->arrival);
+	if (function->is_ordered && !faas__key_may_retry(function, invocation))
+		return;
+	list_push_back(&function->backlog, &invocation->link);
+	invocation->is_linked = LINK_BACKLOG;
+	faas__turn_kick(&function->runtime->executor, &function->turn);
 }
 
 /* Emitters wait until a quarter is free, lest every single pop wake one of them. */

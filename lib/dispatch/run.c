@@ -16,6 +16,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "dispatch/retry.h"
 #include "dispatch/runner.h"
 #include "dispatch/runtime.h"
 
@@ -34,6 +35,7 @@ struct choice {
 	uint32_t count;
 	uint64_t freed;
 	faas_invocation *dead;
+	faas_invocation *expired; /* SETTLING and counted */
 	bool goes_on;       /* the turn is to be put back */
 	bool worth_waking;
 	int64_t charged;    /* thread time the batch is expected to take */
@@ -41,24 +43,27 @@ struct choice {
 
 /* ---- Batches ----------------------------------------------------------------------------------------------------- */
 
-/* Runs one invocation that this thread holds a reference of. Drops it. False: the worker must go. */
-static bool run_one(struct runner *runner, faas_function *function, struct worker *worker,
-                    faas_invocation *invocation, bool is_cold, struct tally *tally, enum started *started)
+/* Runs one invocation that this thread holds a reference of. Drops it. */
+static enum ran run_one(struct runner *runner, faas_function *function, struct worker *worker,
+                        const struct taken *taken, bool is_cold, struct tally *tally, enum started *started)
 {
+	faas_invocation *invocation = taken->invocation;
 	faas_context *context = faas__attempt_begin(runner, function, invocation, is_cold, runner->now);
-	bool in_time = true;
+	enum ran ran = RAN;
 
 	context->worker = worker;
-	if (!faas__attempt_claim(context, runner->now, tally)) {
+	if (!faas__attempt_claim(context, taken, runner->now, tally)) {
+		faas__attempt_let_go(function, invocation);
 		faas__invocation_unref(invocation);
-		return true;
+		return RAN;
 	}
 	if (is_cold)
 		*started = faas__attempt_start_worker(context, &runner->now, tally);
 	if (*started == STARTED)
-		in_time = faas__attempt_run(context, &runner->now, tally);
+		ran = faas__attempt_run(context, &runner->now, tally);
+	faas__attempt_let_go(function, invocation);
 	faas__invocation_unref_in(invocation, &runner->lane);
-	return in_time;
+	return ran;
 }
 
 static int64_t moving_average(int64_t average, int64_t took, uint32_t count)
@@ -80,21 +85,20 @@ static void run_batch(struct runner *runner, faas_function *function, struct cho
 {
 	int64_t began = runner->now;
 	enum started started = STARTED;
-	bool in_time = true;
+	enum ran ran = RAN;
 	uint32_t count = 0, i;
-	struct put_back rest = {0};
+	struct put_back rest;
 	uint64_t freed;
 
-	for (i = 0; i < load_relaxed(&runner->batch_end) && started == STARTED && in_time; i++) {
-		faas_invocation *invocation = runner->batch[i];
+	for (i = 0; i < load_relaxed(&runner->batch_end) && started == STARTED && ran == RAN; i++) {
 		bool is_cold = choice->is_cold && count == 0;
 
 		/* Unregistered or closed: what was not begun is cancelled. */
 		if (unlikely(load_relaxed(&function->is_closed)))
 			break;
-		prefetch(i + 1 < BATCH_MAX ? runner->batch[i + 1] : NULL);
+		prefetch(i + 1 < BATCH_MAX ? runner->batch[i + 1].invocation : NULL);
 		store_relaxed(&runner->batch_next, i + 1);
-		in_time = run_one(runner, function, choice->worker, invocation, is_cold, &runner->tally, &started);
+		ran = run_one(runner, function, choice->worker, &runner->batch[i], is_cold, &runner->tally, &started);
 		count = TALLY_STARTS(load_relaxed(&runner->tally.started));
 	}
 	faas__turn_charge(&function->turn, runner->now - began + LEAST_CHARGE_NS * (int64_t)count - choice->charged);
@@ -105,6 +109,11 @@ static void run_batch(struct runner *runner, faas_function *function, struct cho
 		function->busy++;
 		started = START_FAILED;
 	}
+	rest.lost_count = 0;
+	rest.cancelled = NULL;
+	rest.load = 0;
+	/* Tokens of what was handed back were given back with it. */
+	faas__rate_give_back(function, load_relaxed(&runner->batch_end) - count);
 	if (i < load_relaxed(&runner->batch_end))
 		faas__queue_put_back(function, runner->batch + i, load_relaxed(&runner->batch_end) - i, &rest);
 	store_relaxed(&runner->batch_end, 0);
@@ -114,10 +123,9 @@ static void run_batch(struct runner *runner, faas_function *function, struct cho
 	freed = load_relaxed(&runner->batch_rest) - rest.load;
 	faas__queue_end_rest(function, load_relaxed(&runner->batch_rest));
 	store_relaxed(&runner->batch_rest, 0);
-	faas__slot_release(runner, function, choice->worker, started, in_time, &runner->tally);
+	faas__slot_release(runner, function, choice->worker, started, ran, &runner->tally);
 	faas__queue_freed(function, freed);
-	faas__settle_popped(rest.cancelled, END_CANCELLED, false);
-	faas__dead_unref(rest.dead);
+	faas__put_back_end(&rest, false);
 }
 
 /* ---- A turn ------------------------------------------------------------------------------------------------------ */
@@ -126,18 +134,39 @@ static uint32_t batch_size(const faas_function *function) holds_lock(function->m
 {
 	int64_t average = function->run_ns_average;
 
-	if (average == 0 || faas__runtime_is_manual(function->runtime))
+	/* One that defers takes a slot with it, which ends the batch. */
+	if (average == 0 || faas__runtime_is_manual(function->runtime) || function->defers)
 		return 1;
 	if (average * BATCH_MAX <= BATCH_NS)
 		return BATCH_MAX;
 	return average >= BATCH_NS ? 1 : (uint32_t)(BATCH_NS / average);
 }
 
+/* One that was popped: into the batch, or, if it may not begin any more, among those that have ended. */
+static void sort_popped(faas_function *function, struct runner *runner, struct choice *choice,
+                        faas_invocation *invocation) holds_lock(function->mu)
+{
+	int code;
+
+	if (faas__phase_of(load_acquire(&invocation->state)) != PHASE_QUEUED) {
+		faas__dead_add(&choice->dead, invocation);
+	} else if (unlikely(faas__retry_expiry(invocation, runner->now, &code) == END_EXPIRED)) {
+		/* Nobody else moves it: all who could do so hold the lock. */
+		(void)faas__invocation_move(invocation, PHASE_QUEUED, PHASE_SETTLING);
+		faas__count_end(function, false, END_EXPIRED);
+		faas__key_check(function, invocation);
+		faas__dead_add(&choice->expired, invocation);
+	} else {
+		faas__key_hold(invocation);
+		runner->batch[choice->count++] = faas__taken(invocation);
+	}
+}
+
 static void choose_batch(faas_function *function, struct runner *runner, struct choice *choice)
 	holds_lock(function->mu)
 {
+	uint64_t popped = 0, peak = function->counts.workers_peak;
 	faas_invocation *invocation;
-	uint64_t popped = 0;
 	uint32_t most;
 
 	if (!faas__queue_has_events(function))
@@ -145,12 +174,9 @@ static void choose_batch(faas_function *function, struct runner *runner, struct 
 	choice->worker = faas__slot_take(function, runner->now, &choice->is_cold);
 	if (!choice->worker)
 		return;
-	most = choice->is_cold ? 1 : batch_size(function);
+	most = choice->is_cold ? 1 : faas__rate_available(function, runner->now, batch_size(function));
 	while (choice->count < most && (invocation = faas__queue_pop(function, &popped)) != NULL) {
-		if (faas__phase_of(load_acquire(&invocation->state)) == PHASE_QUEUED)
-			runner->batch[choice->count++] = invocation;
-		else
-			faas__dead_add(&choice->dead, invocation);
+		sort_popped(function, runner, choice, invocation);
 		if (choice->count <= 1)
 			choice->freed = popped;
 	}
@@ -158,17 +184,12 @@ static void choose_batch(faas_function *function, struct runner *runner, struct 
 		faas__queue_took(function, popped, popped - choice->freed);
 	if (choice->count == 0) {
 		/* Nothing to run, or a producer has not yet linked what it pushed. */
-		function->active--;
-		if (choice->is_cold) {
-			function->starting--;
-			faas__free(&function->runtime->allocator, choice->worker, sizeof(*choice->worker));
-		} else {
-			function->busy--;
-			faas__worker_put_warm(function, choice->worker, runner->now);
-		}
+		faas__slot_untake(function, choice->worker, choice->is_cold, peak);
 		choice->worker = NULL;
 		return;
 	}
+	faas__rate_take(function, runner->now, choice->count);
+	faas__demand_wake(function, runner->now);
 	choice->step = STEP_BATCH;
 	choice->charged = choice->count * (function->run_ns_average + LEAST_CHARGE_NS);
 	runner->batch_function = function;
@@ -184,7 +205,7 @@ static bool wants_provisioned(const faas_function *function, int64_t now) holds_
 	return !load_relaxed(&function->is_closed) && load_relaxed(&function->runtime->phase) == RUNTIME_OPEN &&
 	       function->active < function->max_concurrency &&
 	       faas__worker_may_start(function, now) && now >= function->provision_after &&
-	       function->warm_count + function->busy + function->starting < function->provisioned;
+	       function->warm_count + function->busy + function->starting < faas__demand_target(function);
 }
 
 static void choose(faas_function *function, struct runner *runner, struct choice *choice) holds_lock(function->mu)
@@ -194,7 +215,7 @@ static void choose(faas_function *function, struct runner *runner, struct choice
 		choice->worker = faas__worker_pop_expired(function, runner->now, &choice->why);
 		if (choice->worker) {
 			choice->step = STEP_RETIRE;
-		} else if (wants_provisioned(function, runner->now)) {
+		} else if (wants_provisioned(function, runner->now) && faas__share_take(function)) {
 			choice->worker = faas__worker_new(function);
 			if (choice->worker) {
 				choice->step = STEP_PROVISION;
@@ -203,6 +224,7 @@ static void choose(faas_function *function, struct runner *runner, struct choice
 				function->active++;
 				faas__slot_raise_peak(function);
 			} else {
+				faas__share_give(function);
 				faas__worker_out_of_memory(function, runner->now);
 			}
 		}
@@ -219,17 +241,19 @@ static void choose(faas_function *function, struct runner *runner, struct choice
 /* How the function goes on while this thread works. Of a finished function nothing goes on. */
 static void decide_turn(faas_function *function, struct choice *choice, int64_t now) holds_lock(function->mu)
 {
-	uint64_t load = load_seq_cst(&function->load);
+	uint64_t events = faas__queue_runnable(function);
 
 	if (load_seq_cst(&function->chores) != 0) {
 		choice->goes_on = true;
 		choice->worth_waking = true;
 		return;
 	}
-	if (load >= LOAD_EVENT) {
-		int64_t behind = (int64_t)LOAD_EVENTS(load) * function->run_ns_average;
+	if (events > 0) {
+		int64_t behind = (int64_t)events * function->run_ns_average;
 
 		if (!faas__slot_can_start(function, now)) {
+			if (faas__rate_available(function, now, 1) == 0)
+				function->rate_due = faas__rate_next(function, now, 0);
 			faas__worker_arm_timer(function);
 			faas__turn_block(&function->turn);
 			return;
@@ -256,7 +280,7 @@ static void provision(struct runner *runner, faas_function *function, struct wor
 	function->provision_after = 0;
 	if (started != STARTED)
 		faas__worker_provision_failed(function, runner->now);
-	faas__slot_release(runner, function, worker, started, true, NULL);
+	faas__slot_release(runner, function, worker, started, RAN, NULL);
 }
 
 static void retire(faas_function *function, struct worker *worker, enum retirement why)
@@ -285,6 +309,7 @@ static bool take(struct turn *turn, struct thread *thread)
 		faas__turn_again(executor, turn, choice.worth_waking);
 	faas__queue_freed(function, choice.freed);
 	faas__dead_unref(choice.dead);
+	faas__settle_expired(choice.expired, runner->now);
 	switch (choice.step) {
 	case STEP_RETIRE:
 		retire(function, choice.worker, choice.why);
@@ -300,6 +325,9 @@ static bool take(struct turn *turn, struct thread *thread)
 		run_batch(runner, function, &choice);
 		break;
 	case STEP_NOTHING:
+		/* A share was taken, and given back for want of anything to run. */
+		if (choice.expired || choice.dead)
+			faas__share_tell(runner->runtime);
 		/* Nothing could be reached: others go first. */
 		faas__turn_charge(turn, LEAST_CHARGE_NS);
 		if (choice.goes_on)
@@ -307,7 +335,7 @@ static bool take(struct turn *turn, struct thread *thread)
 		break;
 	}
 	faas_function_unref(function);
-	return choice.step != STEP_NOTHING;
+	return choice.step != STEP_NOTHING || choice.expired;
 }
 
 const struct turn_ops faas__function_turn_ops = {.take = take};

@@ -126,6 +126,9 @@ static void expire(struct thread *thread, void *attempt, int64_t now)
 	bool init_is_late = context->is_init && now >= faas__time_after(context->started, context->function->init_deadline_ns);
 
 	(void)thread;
+	/* One that was given up before, whose invocation may be in another attempt by now, has nothing left to lose. */
+	if (load_acquire(&context->is_given_up) != 0)
+		return;
 	if (context->invocation)
 		(void)faas__settle_abandon(context->invocation, init_is_late ? END_FAILED : END_TIMED_OUT, now, true);
 	else
@@ -147,12 +150,16 @@ static void hand_back(struct thread *thread)
 	struct runner *runner = faas__runner_from(thread);
 	faas_function *function = runner->batch_function;
 	uint32_t next = load_relaxed(&runner->batch_next), end = load_relaxed(&runner->batch_end);
-	struct put_back rest = {0};
+	struct put_back rest;
 	uint64_t freed;
 
 	if (!is_ahead(thread))
 		return;
+	rest.lost_count = 0;
+	rest.cancelled = NULL;
+	rest.load = 0;
 	faas__mutex_lock(&function->mu);
+	faas__rate_give_back(function, end - next);
 	if (next < end)
 		faas__queue_put_back(function, runner->batch + next, end - next, &rest);
 	store_relaxed(&runner->batch_end, next);
@@ -166,27 +173,38 @@ static void hand_back(struct thread *thread)
 		faas__turn_kick(thread->executor, &function->turn);
 	faas__mutex_unlock(&function->mu);
 	faas__queue_freed(function, freed);
-	faas__settle_popped(rest.cancelled, END_CANCELLED, true);
-	faas__dead_unref(rest.dead);
+	faas__put_back_end(&rest, true);
 }
 
 /* ---- Looking at attempts from outside ---------------------------------------------------------------------------- */
 
+struct cancelling {
+	const faas_function *function; /* NULL: all */
+	int64_t now;
+	int count;
+};
+
 static void cancel(void *attempt, void *arg)
 {
 	faas_context *context = attempt;
+	struct cancelling *cancelling = arg;
 
-	if (context->invocation)
-		(void)faas__settle_abandon(context->invocation, END_CANCELLED, *(const int64_t *)arg, true);
-	else
+	if (load_acquire(&context->is_given_up) != 0 ||
+	    (cancelling->function && context->function != cancelling->function))
+		return;
+	/* A start ahead of need is no invocation of the function. */
+	if (!context->invocation && !cancelling->function)
 		abandon_provisioned(context);
+	else if (context->invocation && faas__settle_abandon(context->invocation, END_CANCELLED, cancelling->now, true))
+		cancelling->count++;
 }
 
-void faas__runners_cancel_all(faas_runtime *runtime)
+int faas__runners_cancel(faas_runtime *runtime, const faas_function *function)
 {
-	int64_t now = faas__runtime_now(runtime);
+	struct cancelling cancelling = {.function = function, .now = faas__runtime_now(runtime)};
 
-	faas__executor_visit(&runtime->executor, cancel, &now);
+	faas__executor_visit(&runtime->executor, cancel, &cancelling);
+	return cancelling.count;
 }
 
 static void hand_back_of(void *attempt, void *arg)

@@ -23,11 +23,15 @@ struct faas_context {
 	int64_t init_ns;
 	atomic_u32 is_abandoned;     /* whoever abandons writes it last; see invocation.h */
 	atomic_u32 is_given_up;      /* whoever abandons writes it first: nobody waits any more */
+	uint32_t attempt;            /* its number */
 	bool is_init;
 	bool is_cold;
+	bool is_permanent;           /* its failure is not to be retried */
+	faas_deferral *deferral;     /* counted; NULL: no token was taken */
 	int64_t queued_ns;
 	struct answer *answer;
 	struct message *message;
+	const char *error;           /* the last one's text: static, or in the arena */
 	struct arena arena;
 };
 
@@ -43,7 +47,7 @@ struct runner {
 	atomic_u32 batch_next;
 	atomic_u32 batch_end;
 	atomic_u64 batch_rest; /* what of function.ahead is this batch's; like the rest, but the monitor reads it */
-	faas_invocation *batch[BATCH_MAX];
+	struct taken batch[BATCH_MAX];
 	struct tally tally;
 	struct lane lane;
 	struct faas_context contexts[THREAD_DEPTH];
@@ -65,16 +69,18 @@ void faas__guests_free(faas_runtime *runtime);
 /* Takes back what threads took ahead of this function's queue. */
 void faas__runners_hand_back(faas_function *function);
 
-/* Settles everything that runs as cancelled. */
-void faas__runners_cancel_all(faas_runtime *runtime);
+/* Settles everything that runs, of one function or (NULL) of all, as cancelled. How many those were. */
+int faas__runners_cancel(faas_runtime *runtime, const faas_function *function);
 
 /* ---- run.c ------------------------------------------------------------------------------------------------------- */
 
 #define RUN_CLAIMED 1  /* it ran, or its init failed: it is settled or about to be */
-#define RUN_TAKEN 0    /* somebody else has it */
+#define RUN_TAKEN 0    /* somebody else has it, or what stands before it under its key */
+#define RUN_EXPIRED 3  /* inside nest.c: no attempt of it may begin any more */
+#define RUN_UNLINKED 2 /* it is just being pushed: in a moment */
 /*
- * Runs a queued invocation on this thread, nested in what it runs already: for waiters and inline calls. RUN_CLAIMED,
- * RUN_TAKEN, FAAS_EAGAIN: no slot is free or starts are paused, FAAS_EDEADLK: every slot is held by this thread.
+ * Runs a queued invocation, or what stands before it under its key, on this thread, nested in what it runs already.
+ * RUN_CLAIMED, RUN_TAKEN, RUN_UNLINKED, FAAS_EAGAIN: no slot is free or starts are paused, FAAS_EDEADLK: every slot is held by this thread.
  */
 int faas__run_invocation(struct runner *runner, faas_invocation *invocation);
 
@@ -95,9 +101,12 @@ faas_context *faas__attempt_begin(struct runner *runner, faas_function *function
 void faas__attempt_end(faas_context *context);
 
 /* Makes a queued invocation this thread's. False: it was cancelled or claimed, or its caller's time has passed. */
-bool faas__attempt_claim(faas_context *context, int64_t now, struct tally *tally);
+bool faas__attempt_claim(faas_context *context, const struct taken *taken, int64_t now, struct tally *tally);
 /* The same for one with a result, whatever its caller's time, and also under the function's lock. */
-bool faas__attempt_claim_locked(faas_context *context, struct tally *tally);
+bool faas__attempt_claim_locked(faas_context *context, const struct taken *taken, struct tally *tally);
+
+/* The attempt of a keyed invocation is over, or never began: its key may pass on. */
+void faas__attempt_let_go(faas_function *function, faas_invocation *invocation);
 
 /*
  * Makes the worker's state. Unless STARTED, the invocation, if any, is settled and the attempt over; the slot is still
@@ -105,31 +114,41 @@ bool faas__attempt_claim_locked(faas_context *context, struct tally *tally);
  */
 enum started faas__attempt_start_worker(faas_context *context, int64_t *now, struct tally *tally);
 
-/* Calls the handler, settles, ends the attempt. False: it overran, and its worker must go. */
-bool faas__attempt_run(faas_context *context, int64_t *now, struct tally *tally);
+/* How a run went, for its worker and slot: over; overran, and the worker must go; deferred, which keeps the slot. */
+enum ran { RAN, RAN_OVER, RAN_DEFERRED };
+
+/* Calls the handler, settles or retries or defers, ends the attempt. */
+enum ran faas__attempt_run(faas_context *context, int64_t *now, struct tally *tally);
 
 /* ---- slot.c ------------------------------------------------------------------------------------------------------ */
 
-bool faas__slot_can_start(const faas_function *function, int64_t now) holds_lock(function->mu);
+bool faas__slot_can_start(faas_function *function, int64_t now) holds_lock(function->mu);
 
 /* A slot and a worker, the warmest or a new one. NULL: none can be had now, and what will change that is arranged. */
 struct worker *faas__slot_take(faas_function *function, int64_t now, bool *ret_is_cold) holds_lock(function->mu);
 void faas__slot_raise_peak(faas_function *function) holds_lock(function->mu);
+
+/* Gives a slot back, without a worker: turns that waited for it go on. */
+void faas__slot_free(faas_function *function) holds_lock(function->mu);
 
 /*
  * The end of a batch, a nested run or a provisioned start: slot back, tally (may be NULL) in, worker warm or gone.
  * Unlocks; the caller holds a reference to the function.
  */
 void faas__slot_release(struct runner *runner, faas_function *function, struct worker *worker, enum started started,
-                        bool in_time, struct tally *tally) drops_lock(function->mu);
+                        enum ran ran, struct tally *tally) drops_lock(function->mu);
+
+/* Undoes faas__slot_take where nothing has begun. `peak`: workers_peak before it. */
+void faas__slot_untake(faas_function *function, struct worker *worker, bool is_cold, uint64_t peak)
+	holds_lock(function->mu);
 
 /* ---- settle.c ---------------------------------------------------------------------------------------------------- */
 
-/* Writes and publishes the result of an unrun invocation that was moved to SETTLING and counted. */
-void faas__settle_counted(faas_invocation *invocation, enum end end, bool from_monitor);
+/* Writes and publishes the result of an unrun invocation that was moved to SETTLING and counted. `code` 0: the end's. */
+void faas__settle_counted(faas_invocation *invocation, enum end end, int code, bool from_monitor);
 
-/* Ends a queued invocation, one with a result, unrun. False: it was not queued. */
-bool faas__settle_unrun(faas_invocation *invocation, enum end end);
+/* Ends a queued or delayed invocation, one with a result, unrun. False: it was neither. `code` 0: the end's. */
+bool faas__settle_unrun(faas_invocation *invocation, enum end end, int code);
 
 /*
  * Ends a running invocation while its attempt goes on. False: it was not running. `from_monitor`: user code (callbacks)
@@ -147,6 +166,13 @@ void faas__wake_waiters(faas_runtime *runtime, const void *object);
 /* Publishes a written result. The caller holds a reference. */
 void faas__settle_publish(faas_invocation *invocation, enum end end, bool from_monitor);
 
+/*
+ * A copy of an answer; `*ret_answer` NULL: nobody could ask for it. 0, FAAS_EINVAL, FAAS_ETOOBIG, FAAS_ETOOLONG, FAAS_ETEXT,
+ * FAAS_ENOMEM. Of a message; NULL: nobody could ask for it, or no memory.
+ */
+int faas__answer_new(faas_runtime *runtime, const faas_invocation *invocation, const void *data, uint64_t bytes,
+                     const char *content_type, struct answer **ret_answer);
+struct message *faas__message_new(faas_runtime *runtime, const faas_invocation *invocation, const char *text);
 void faas__answer_free(faas_runtime *runtime, struct answer *answer);
 void faas__message_free(faas_runtime *runtime, struct message *message);
 

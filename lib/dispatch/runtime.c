@@ -93,6 +93,7 @@ void faas__runtime_unref(faas_runtime *runtime)
 	faas__past_deinit(runtime);
 	faas__map_deinit(&runtime->functions, &allocator);
 	faas__mutex_deinit(&runtime->routes.mu);
+	faas__share_deinit(&runtime->share);
 	faas__callbacks_deinit(&runtime->callbacks);
 	faas__mutex_deinit(&runtime->functions_mu);
 	faas__mutex_deinit(&runtime->runners_mu);
@@ -108,7 +109,8 @@ static bool are_counts(const faas_runtime_config *config)
 	return config->threads >= FAAS_NONE && config->threads <= FAAS_MAX_THREADS && config->max_threads >= 0 &&
 	       config->max_threads <= FAAS_MAX_THREADS && config->max_overruns >= FAAS_NONE &&
 	       config->max_overruns <= FAAS_MAX_THREADS && config->spin_us >= FAAS_NONE && config->spin_us <= 1000000 &&
-	       config->log_level >= 0 && config->log_level <= FAAS_LOG_DEBUG;
+	       config->log_level >= 0 && config->log_level <= FAAS_LOG_DEBUG &&
+	       config->max_concurrency >= FAAS_UNLIMITED && config->reserved == 0;
 }
 
 static bool are_bounds(const faas_runtime_config *config)
@@ -303,8 +305,10 @@ static int runtime_make(faas_runtime *runtime, const faas_runtime_config *config
 		goto fail_functions_mu;
 	if ((error = faas__callbacks_init(&runtime->callbacks)) != FAAS_OK)
 		goto fail_runners_mu;
-	if ((error = faas__routes_init(&runtime->routes)) != FAAS_OK)
+	if ((error = faas__share_init(&runtime->share, config->max_concurrency)) != FAAS_OK)
 		goto fail_callbacks;
+	if ((error = faas__routes_init(&runtime->routes)) != FAAS_OK)
+		goto fail_share;
 	if ((error = faas__past_init(runtime)) != FAAS_OK)
 		goto fail_routes;
 	if ((error = make_buckets(runtime)) != FAAS_OK)
@@ -330,6 +334,8 @@ fail_past:
 	faas__past_deinit(runtime);
 fail_routes:
 	faas__mutex_deinit(&runtime->routes.mu);
+fail_share:
+	faas__share_deinit(&runtime->share);
 fail_callbacks:
 	faas__callbacks_deinit(&runtime->callbacks);
 fail_runners_mu:

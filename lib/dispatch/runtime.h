@@ -8,7 +8,7 @@
  *     functions_mu                  the registry: names, order, what became of past functions
  *     route.mu                      bindings; writers of the route table
  *     function.mu                   queue's end, workers, counts of one function
- *     run_queue.mu, timers_mu, depot.mu, runners_mu, callbacks_mu      leaves: nothing is taken under them
+ *     run_queue.mu, timers_mu, depot.mu, runners_mu, callbacks_mu, share.mu      leaves: nothing is taken under them
  *
  * User code (handlers, init, fini, release, on_settled, log) runs under none of them.
  */
@@ -26,6 +26,7 @@
 #include "dispatch/callback.h"
 #include "dispatch/lane.h"
 #include "dispatch/route.h"
+#include "dispatch/share.h"
 #include "executor/executor.h"
 #include "faas/runtime.h"
 #include "observe/log.h"
@@ -61,6 +62,7 @@ struct faas_runtime {
 	uint64_t max_data_bytes;    /* fixed */
 	uint64_t hash_seed;         /* fixed */
 	int64_t spin_ns;            /* fixed */
+	struct faas_close_stats report; /* closing thread only: what was left */
 	atomic_u32 is_detached;     /* the last thread to leave frees the rest */
 
 	struct block_pool pool;
@@ -68,6 +70,7 @@ struct faas_runtime {
 	struct route_table routes;
 	struct executor executor;
 	struct callbacks callbacks;
+	struct share share;
 	struct wait_bucket buckets[WAIT_BUCKETS];
 
 	struct mutex functions_mu;

@@ -15,10 +15,17 @@ void faas__slot_raise_peak(faas_function *function)
 		function->counts.workers_peak = present;
 }
 
-bool faas__slot_can_start(const faas_function *function, int64_t now)
+/* Whether the function itself would let an attempt begin; the runtime's concurrency is asked for separately. */
+static bool may_start(const faas_function *function, int64_t now) holds_lock(function->mu)
 {
 	return function->active < function->max_concurrency &&
-	       (function->warm_count > 0 || faas__worker_may_start(function, now));
+	       (function->warm_count > 0 || faas__worker_may_start(function, now)) &&
+	       faas__rate_available(function, now, 1) > 0;
+}
+
+bool faas__slot_can_start(faas_function *function, int64_t now)
+{
+	return may_start(function, now) && faas__share_may_take(function);
 }
 
 /* A slot and a worker, the warmest or a new one. NULL: none can be had now, and what will change that is arranged. */
@@ -27,7 +34,7 @@ struct worker *faas__slot_take(faas_function *function, int64_t now, bool *ret_i
 	struct list *node;
 	struct worker *worker;
 
-	if (!faas__slot_can_start(function, now))
+	if (!may_start(function, now) || !faas__share_take(function))
 		return NULL;
 	node = list_pop_front(&function->warm);
 	*ret_is_cold = node == NULL;
@@ -38,6 +45,7 @@ struct worker *faas__slot_take(faas_function *function, int64_t now, bool *ret_i
 	} else {
 		worker = faas__worker_new(function);
 		if (!worker) {
+			faas__share_give(function);
 			faas__worker_out_of_memory(function, now);
 			return NULL;
 		}
@@ -48,23 +56,42 @@ struct worker *faas__slot_take(faas_function *function, int64_t now, bool *ret_i
 	return worker;
 }
 
-/* Gives the slot back. `worker` stays warm, or is NULL: it is gone or will be retired. */
-static void give_back(faas_function *function, struct worker *worker, int64_t now) holds_lock(function->mu)
+void faas__slot_untake(faas_function *function, struct worker *worker, bool is_cold, uint64_t peak)
 {
+	function->counts.workers_peak = peak;
 	function->active--;
+	faas__share_give(function);
+	if (is_cold) {
+		function->starting--;
+		faas__free(&function->runtime->allocator, worker, sizeof(*worker));
+		return;
+	}
+	/* As if it had not been touched: it has idled since then. */
 	function->busy--;
-	if (worker)
-		faas__worker_put_warm(function, worker, now);
+	list_push_front(&function->warm, &worker->node);
+	function->warm_count++;
+}
+
+/* After a slot or a worker has become free: turns that waited for it go on. */
+static void go_on(faas_function *function) holds_lock(function->mu)
+{
 	faas__worker_arm_timer(function);
 	if (load_relaxed(&function->is_closed) || function->warm_count + function->busy + function->starting <
-	                                              function->provisioned)
+	                                              faas__demand_target(function))
 		store_seq_cst(&function->chores, 1);
-	/* Turns that waited for a slot, and what this thread just added. */
+	/* Also what this thread just added. */
 	if (function->is_finished)
 		return;
 	faas__turn_unblock(&function->runtime->executor, &function->turn);
 	if (load_seq_cst(&function->chores) != 0 || faas__queue_has_events(function))
 		faas__turn_kick(&function->runtime->executor, &function->turn);
+}
+
+void faas__slot_free(faas_function *function)
+{
+	function->active--;
+	faas__share_give(function);
+	go_on(function);
 }
 
 /* After user code has overrun on a worker (or its init): undoes it. `had_state`: its init had succeeded. */
@@ -83,16 +110,24 @@ static void discard_worker(faas_function *function, struct worker *worker, bool 
 }
 
 void faas__slot_release(struct runner *runner, faas_function *function, struct worker *worker, enum started started,
-                        bool in_time, struct tally *tally)
+                        enum ran ran, struct tally *tally)
 {
-	bool keeps = started == STARTED && in_time;
+	bool keeps = started == STARTED && ran != RAN_OVER;
 
 	if (tally)
 		faas__tally_fold(function, tally);
 	/* Keeps the function from finishing while fini runs. */
 	function->retiring += !keeps;
-	give_back(function, keeps ? worker : NULL, runner->now);
+	function->busy--;
+	if (keeps)
+		faas__worker_put_warm(function, worker, runner->now);
+	if (ran == RAN_DEFERRED)
+		/* The deferral has the slot, and perhaps given it back by now. */
+		go_on(function);
+	else
+		faas__slot_free(function);
 	faas__function_unlock_and_finish(function);
+	faas__share_tell(function->runtime);
 	if (keeps)
 		return;
 	discard_worker(function, worker, started != START_FAILED, RETIRED_OVERRUN);

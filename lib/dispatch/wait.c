@@ -10,6 +10,7 @@
  * free, it sleeps in short slices and tries again after each, so that a slot that becomes free serves the waiter even
  * where no other thread is left to take it. It runs nothing else: user code would hold whatever locks it holds.
  */
+#include "dispatch/defer.h"
 #include "dispatch/emit.h"
 #include "dispatch/frame.h"
 #include "dispatch/runner.h"
@@ -97,6 +98,10 @@ static int await_in_handler(struct runner *runner, faas_invocation *invocation, 
 
 		if (result == RUN_CLAIMED)
 			continue;
+		if (result == RUN_UNLINKED) {
+			faas__thread_yield();
+			continue;
+		}
 		if (result == FAAS_EDEADLK)
 			return FAAS_EDEADLK;
 		if (faas__is_settled(invocation))
@@ -186,12 +191,14 @@ int faas_invocation_cancel(faas_invocation *invocation)
 	if (faas__runtime_is_forked(runtime))
 		return FAAS_EFORKED;
 	while (!faas__is_settled(invocation)) {
-		if (faas__settle_unrun(invocation, END_CANCELLED) ||
-		    faas__settle_abandon(invocation, END_CANCELLED, faas__runtime_now(runtime), false))
+		if (faas__settle_unrun(invocation, END_CANCELLED, 0) ||
+		    faas__settle_abandon(invocation, END_CANCELLED, faas__runtime_now(runtime), false) ||
+		    faas__defer_end(invocation, END_CANCELLED, false))
 			return FAAS_OK;
 		/* Somebody settles it this moment, or it has just begun to run. */
 		if (faas__phase_of(load_acquire(&invocation->state)) == PHASE_SETTLING)
 			return FAAS_ESTATE;
+		faas__thread_yield();
 	}
 	return FAAS_ESTATE;
 }

@@ -3,18 +3,22 @@
  * Workers: started cold, kept warm, retired.
  *
  * Warm workers form a stack: the one used last is taken first, so that in slack times the ones at the bottom age and
- * go. A function has one timer, set to the earliest of the bottom worker's end and the end of an init backoff; when it
- * fires, the function gets a turn, and the turn does what is due (run.c). Nothing is set or cancelled per event.
+ * go. A function has one timer, set to the earliest of all that time brings it: the bottom worker's end, the end of an
+ * init backoff, a retry, the deadline of a deferral, a rate's token, a look at demand. What needs user code is left to a
+ * turn of the function (run.c). Nothing is set or cancelled per event.
  *
  * A failed init pauses starts: 1, 2, 4 ... 64 times init_backoff. Warm workers go on meanwhile.
  */
+#include "dispatch/defer.h"
 #include "dispatch/frame.h"
 #include "dispatch/function.h"
+#include "dispatch/retry.h"
 #include "dispatch/runtime.h"
 
 #define BACKOFF_DOUBLINGS 6u
 #define RETRY_MEMORY_NS 1000000
 #define LEAST_PROVISION_PAUSE_NS 100000000
+#define SURPLUS_NS 10000000000 /* how long a worker idles that demand does not ask for */
 
 struct worker *faas__worker_new(faas_function *function)
 {
@@ -47,21 +51,39 @@ static uint32_t present(const faas_function *function) holds_lock(function->mu)
 	return function->warm_count + function->busy + function->starting;
 }
 
+/* When the worker that has idled longest is to go. */
+static int64_t idle_end(const faas_function *function, const struct worker *oldest, enum retirement *ret_why)
+	holds_lock(function->mu)
+{
+	int64_t keep_ns = function->keep_warm_ns;
+
+	*ret_why = RETIRED_IDLE;
+	if (present(function) <= faas__demand_target(function))
+		return TIME_NEVER;
+	/* Demand asks for fewer; the last one is kept for what comes rarely. */
+	if (function->follows_demand && present(function) > 1 && keep_ns > SURPLUS_NS) {
+		*ret_why = RETIRED_SURPLUS;
+		keep_ns = SURPLUS_NS;
+	}
+	return faas__time_after(oldest->idle_since, keep_ns);
+}
+
+static struct worker *oldest_warm(faas_function *function) holds_lock(function->mu)
+{
+	return container_of(function->warm.prev, struct worker, node);
+}
+
 struct worker *faas__worker_pop_expired(faas_function *function, int64_t now, enum retirement *ret_why)
 {
 	struct worker *oldest;
 
 	if (function->warm_count == 0)
 		return NULL;
-	oldest = container_of(function->warm.prev, struct worker, node);
-	if (load_relaxed(&function->is_closed)) {
+	oldest = oldest_warm(function);
+	if (load_relaxed(&function->is_closed))
 		*ret_why = function->is_closing ? RETIRED_CLOSED : RETIRED_UNREGISTERED;
-	} else {
-		if (present(function) <= function->provisioned ||
-		    faas__time_after(oldest->idle_since, function->keep_warm_ns) > now)
-			return NULL;
-		*ret_why = RETIRED_IDLE;
-	}
+	else if (idle_end(function, oldest, ret_why) > now)
+		return NULL;
 	list_remove(&oldest->node);
 	function->warm_count--;
 	function->retiring++;
@@ -75,27 +97,45 @@ void faas__worker_put_warm(faas_function *function, struct worker *worker, int64
 	function->warm_count++;
 }
 
-/* When the timer should fire next; TIME_NEVER: not at all. */
-static int64_t next_due(faas_function *function) holds_lock(function->mu)
+static int64_t earlier(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* When a worker is to go, or starts may go on. */
+static int64_t worker_due(faas_function *function) holds_lock(function->mu)
 {
 	int64_t due = TIME_NEVER;
+	enum retirement why;
 
-	if (load_relaxed(&function->is_closed))
+	/* With a chore a turn is on its way, which does what is due and sets the timer anew. */
+	if (load_relaxed(&function->is_closed) || load_seq_cst(&function->chores) != 0)
 		return TIME_NEVER;
-	if (function->warm_count > 0 && present(function) > function->provisioned)
-		due = faas__time_after(container_of(function->warm.prev, struct worker, node)->idle_since,
-		                       function->keep_warm_ns);
-	if (function->is_paused && function->init_retry_at < due)
-		due = function->init_retry_at;
+	if (function->warm_count > 0)
+		due = idle_end(function, oldest_warm(function), &why);
+	if (function->is_paused)
+		due = earlier(due, function->init_retry_at);
 	/* A start ahead of need waits for both. */
-	if (present(function) < function->provisioned && function->provision_after != 0) {
+	if (present(function) < faas__demand_target(function) && function->provision_after != 0) {
 		int64_t start = function->provision_after;
 
 		if (function->is_paused && function->init_retry_at > start)
 			start = function->init_retry_at;
-		due = start < due ? start : due;
+		due = earlier(due, start);
 	}
 	return due;
+}
+
+/* When the timer should fire next; TIME_NEVER: not at all. */
+static int64_t next_due(faas_function *function) holds_lock(function->mu)
+{
+	int64_t due = earlier(worker_due(function), faas__defer_due(function));
+
+	if (load_relaxed(&function->is_closed))
+		return due;
+	due = earlier(due, faas__retry_due(function));
+	due = earlier(due, function->rate_due);
+	return earlier(due, faas__demand_due(function));
 }
 
 void faas__worker_arm_timer(faas_function *function)
@@ -134,24 +174,45 @@ void faas__worker_end_pauses(faas_function *function, int64_t now)
 		function->provision_after = 0;
 }
 
+/* Everything that time brings, under the lock, but for the deadlines of deferrals. */
+static void fall_due(faas_function *function, int64_t now, faas_invocation **dead, uint64_t *ret_freed)
+	holds_lock(function->mu)
+{
+	bool wants_turn = worker_due(function) <= now;
+
+	faas__retry_fall_due(function, now, dead, ret_freed);
+	sub_seq_cst(&function->load, *ret_freed);
+	if (function->rate_due <= now) {
+		function->rate_due = TIME_NEVER;
+		faas__turn_unblock(&function->runtime->executor, &function->turn);
+	}
+	if (faas__demand_due(function) <= now && !load_relaxed(&function->is_closed) && faas__demand_look(function, now))
+		wants_turn = true;
+	faas__worker_end_pauses(function, now);
+	if (wants_turn)
+		faas__function_chore(function);
+	faas__worker_arm_timer(function);
+}
+
 void faas__worker_timer_fired(struct timer *timer, int64_t now)
 {
 	faas_function *function = container_of(timer, faas_function, timer);
+	faas_invocation *dead = NULL;
+	uint64_t freed = 0;
+	bool expires;
 
 	faas__mutex_lock(&function->mu);
 	/* It may have been set again since it was taken out to fire. */
 	if (function->timer_due <= now)
 		function->timer_due = TIME_NEVER;
-	if (!function->is_finished) {
-		bool is_due = next_due(function) <= now;
-
-		faas__worker_end_pauses(function, now);
-		if (is_due)
-			faas__function_chore(function);
-		else
-			faas__worker_arm_timer(function);
-	}
+	expires = faas__defer_due(function) <= now;
+	if (!function->is_finished)
+		fall_due(function, now, &dead, &freed);
 	faas__mutex_unlock(&function->mu);
+	faas__queue_freed(function, freed);
+	faas__dead_unref(dead);
+	while (expires && faas__defer_expire_one(function, now, true))
+		continue;
 	faas_function_unref(function);
 }
 
