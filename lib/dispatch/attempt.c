@@ -233,6 +233,9 @@ enum ran faas__attempt_run(faas_context *context, int64_t *now, struct tally *ta
 	}
 	if (context->deferral && end != END_SUCCEEDED && rc != 0)
 		faas__defer_close(context);
+	/* A completion that comes from here on comes too late. */
+	if (unlikely(context->deferral != NULL))
+		faas__defer_close(context);
 	if (!faas__settle_attempt(context, end, code, rc, *now, tally)) {
 		return_from_overrun(context);
 		in_time = false;
@@ -254,13 +257,17 @@ bool faas__attempt_claim_locked(faas_context *context, const struct taken *taken
 {
 	faas_invocation *invocation = context->invocation;
 	uint32_t state = load_acquire(&invocation->state);
+	/* Without a result the state word does not keep the number, and nobody but this thread's slot tells STARTING. */
+	bool has_result = faas__has_result(invocation);
+	uint32_t last = has_result ? taken->attempt : invocation->attempts;
 
-	context->attempt = taken->attempt < UINT16_MAX ? taken->attempt + 1u : UINT16_MAX;
+	context->attempt = last < UINT16_MAX ? last + 1u : UINT16_MAX;
 	do {
 		if (faas__phase_of(state) != PHASE_QUEUED || state >> ATTEMPT_SHIFT != taken->attempt)
 			return false;
 	} while (!cas_seq_cst(&invocation->state, &state,
-	                      (state & ~(PHASE_MASK | ATTEMPT_MASK)) | PHASE_STARTING | context->attempt << ATTEMPT_SHIFT));
+	                      (state & ~(PHASE_MASK | ATTEMPT_MASK)) | (has_result ? PHASE_STARTING : PHASE_RUNNING) |
+	                              context->attempt << ATTEMPT_SHIFT));
 	invocation->attempt = context;
 	invocation->attempts = (uint16_t)context->attempt;
 	count_start(context, tally);

@@ -84,6 +84,14 @@ static void finish(struct run *run, bool claimed)
 	faas__slot_release(run->runner, function, run->worker, started, ran, &run->tally);
 }
 
+/* Whether a waiter may claim the head of a key. Out of another thread's batch only one with a result, which that thread
+   claims by compare-and-swap; the others come back to the queue when that thread takes long. */
+static bool is_free(const faas_invocation *head)
+{
+	return faas__phase_of(load_acquire(&head->state)) == PHASE_QUEUED &&
+	       (head->is_linked == LINK_BACKLOG || (head->is_linked == LINK_TAKEN && faas__has_result(head)));
+}
+
 /*
  * What has to run before the invocation can, or itself. NULL: somebody else has that, or it waits for an overrun; then
  * `*ret_code` says RUN_TAKEN, or FAAS_EDEADLK where that is this very thread.
@@ -101,7 +109,7 @@ static faas_invocation *first_to_run(const struct runner *runner, faas_function 
 	head = faas__key_head(function, invocation);
 	if (is_inside(runner, head))
 		*ret_code = FAAS_EDEADLK;
-	else if (faas__phase_of(load_acquire(&head->state)) == PHASE_QUEUED && head->is_linked != LINK_WAITING)
+	else if (is_free(head))
 		return head;
 	return NULL;
 }
