@@ -478,15 +478,14 @@ void faas__function_shut(faas_function *function, bool closing, struct faas_clos
 	faas__share_tell(function->runtime);
 	faas__route_remove_function(function->runtime, function);
 	faas__epoch_await(function->runtime, faas__epoch_advance(function->runtime));
+	letters = faas__letters_lose(function);
 	faas__mutex_lock(&function->mu);
 	cancel_queue(function, &cancelled);
 	faas__worker_arm_timer(function);
-	letters = function->letters_count;
 	function->is_sealed = true;
 	if (function->warm_count > 0 && !function->is_finished)
 		faas__function_chore(function);
 	faas__function_unlock_and_finish(function);
-	faas__letters_lose(function);
 	settle_cancelled(function, &cancelled);
 	faas__runners_hand_back(function);
 	while (closing && faas__defer_cancel_one(function, false))

@@ -109,12 +109,14 @@ static faas_invocation *take_one(faas_function *function, faas_invocation *lette
 	return letter;
 }
 
-void faas__letters_lose(faas_function *function)
+uint64_t faas__letters_lose(faas_function *function)
 {
 	struct list lost;
+	uint64_t count;
 
 	list_init(&lost);
 	faas__mutex_lock(&function->mu);
+	count = function->letters_count;
 	while (!list_empty(&function->letters)) {
 		faas_invocation *oldest = letter_at(function->letters.next);
 
@@ -124,6 +126,7 @@ void faas__letters_lose(faas_function *function)
 	}
 	faas__mutex_unlock(&function->mu);
 	unref_all(&lost);
+	return count;
 }
 
 /* ---- Public calls ------------------------------------------------------------------------------------------------ */

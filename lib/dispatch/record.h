@@ -37,7 +37,7 @@ int faas__record_offer(faas_function *function, faas_invocation *block, faas_inv
 /* ---- letter.c ---------------------------------------------------------------------------------------------------- */
 
 void faas__letter_add(faas_invocation *invocation, enum end end, const struct brief *brief);
-/* Loses them all: the function was closed. No lock is held. */
-void faas__letters_lose(faas_function *function);
+/* Loses them all: the function was closed. How many. No lock is held. */
+uint64_t faas__letters_lose(faas_function *function);
 
 #endif
