@@ -65,10 +65,10 @@ typedef void faas_fini_fn(void *state, void *user);
  * beyond it the function takes from what nobody has reserved.
  *
  * FAAS_WARM_DEMAND: once a second the arrivals and the mean time of an attempt are smoothed with a half-life of ten
- * seconds. By Little's law their product is how many workers are busy at a time; that many, and its square root more for
- * chance (the square-root rule of Halfin and Whitt, Operations Research 29, 1981), are kept and started ahead of need,
- * within max_concurrency; a worker beyond that, and beyond `provisioned`, is retired when it has idled for ten seconds (or
- * keep_warm_ms, if that is shorter), but for the last, which stays keep_warm_ms.
+ * seconds. By Little's law their product is how many workers are busy at a time; that many, and four times its square root
+ * more for chance (after the square-root rule of Halfin and Whitt, Operations Research 29, 1981), are kept and started
+ * ahead of need, within max_concurrency; a worker beyond that, and beyond `provisioned`, is retired when it has idled for
+ * twenty seconds (or keep_warm_ms, if that is shorter), but for the last, which stays keep_warm_ms.
  */
 typedef struct faas_function_config {
 	uint32_t struct_size;
@@ -86,7 +86,7 @@ typedef struct faas_function_config {
 	int32_t provisioned;       /* workers made ahead of need and kept. 0: none; at most max_concurrency */
 	int32_t weight;            /* share of thread time when threads are short, 1 to 1,000. 0: 100 */
 	int32_t attempts;          /* of one asynchronous invocation, 1 to FAAS_MAX_ATTEMPTS. 0: 3; FAAS_UNLIMITED: until
-	                              its age runs out */
+	                              its age runs out (or after 65,535) */
 	int64_t max_age_ms;        /* an asynchronous event that is older begins no attempt and no delay. 0: 6 hours;
 	                              FAAS_NEVER */
 	int64_t backoff_ms;        /* before the first retry, doubled for each further one. 0: 100; FAAS_NONE: no delays */

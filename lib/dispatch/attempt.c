@@ -11,14 +11,13 @@
 #include "dispatch/runtime.h"
 
 faas_context *faas__attempt_begin(struct runner *runner, faas_function *function, faas_invocation *invocation,
-                                  bool is_cold, int64_t now)
+                                  bool is_cold)
 {
 	faas_context *context = &runner->contexts[runner->depth];
 
 	context->function = function;
 	context->invocation = invocation;
-	/* The stamp comes from a time that threads publish, and may be a little ahead of this thread's. */
-	context->queued_ns = invocation && now > faas__ready_at(invocation) ? now - faas__ready_at(invocation) : 0;
+	context->queued_ns = 0;
 	context->init_ns = 0;
 	context->attempt = 1;
 	context->is_permanent = false;
@@ -244,8 +243,16 @@ enum ran faas__attempt_run(faas_context *context, int64_t *now, struct tally *ta
 	return in_time ? RAN : RAN_OVER;
 }
 
-static void count_start(const faas_context *context, struct tally *tally)
+/* The invocation is this thread's, and only now it may be read. */
+static void begin_attempt(faas_context *context, struct tally *tally)
 {
+	faas_invocation *invocation = context->invocation;
+	int64_t waited = context->runner->now - faas__ready_at(invocation);
+
+	/* The stamp comes from a time that threads publish, and may be a little ahead of this thread's. */
+	context->queued_ns = waited > 0 ? waited : 0;
+	invocation->attempt = context;
+	invocation->attempts = (uint16_t)context->attempt;
 	bump_release(&tally->started, TALLY_STARTED + (context->is_cold ? TALLY_COLD : 0u));
 }
 
@@ -268,9 +275,7 @@ bool faas__attempt_claim_locked(faas_context *context, const struct taken *taken
 	} while (!cas_seq_cst(&invocation->state, &state,
 	                      (state & ~(PHASE_MASK | ATTEMPT_MASK)) | (has_result ? PHASE_STARTING : PHASE_RUNNING) |
 	                              context->attempt << ATTEMPT_SHIFT));
-	invocation->attempt = context;
-	invocation->attempts = (uint16_t)context->attempt;
-	count_start(context, tally);
+	begin_attempt(context, tally);
 	return true;
 }
 
@@ -282,10 +287,8 @@ bool faas__attempt_claim(faas_context *context, const struct taken *taken, int64
 	if (!faas__has_result(invocation)) {
 		/* Nobody else has a reference. */
 		context->attempt = invocation->attempts < UINT16_MAX ? invocation->attempts + 1u : UINT16_MAX;
-		invocation->attempt = context;
-		invocation->attempts = (uint16_t)context->attempt;
 		store_relaxed(&invocation->state, PHASE_RUNNING);
-		count_start(context, tally);
+		begin_attempt(context, tally);
 		return true;
 	}
 	if (faas__result_of(invocation)->deadline <= now && faas__taken_is_ours(taken) &&

@@ -214,6 +214,8 @@ static void finish_functions(faas_runtime *runtime)
 		if (!function)
 			return;
 		retire_workers(function);
+		/* A host's thread may just be ending its last invocation. */
+		faas__thread_yield();
 		/* A worker's end may have given it a turn again. */
 		while ((turn = faas__turn_next(&runtime->executor)) != NULL)
 			faas__turn_idle(turn);
@@ -289,8 +291,12 @@ int faas_close_with_report(faas_runtime *runtime, int64_t grace_ms, uint32_t fla
 	if (ret_report && ret_report->struct_size < 2 * sizeof(uint32_t))
 		return FAAS_EINVAL;
 	occupied = bring_to_rest(runtime, grace_ms);
-	if (ret_report)
-		(void)faas__stats_write(ret_report, &runtime->report, sizeof(runtime->report));
+	if (ret_report) {
+		struct faas_close_stats report = runtime->report;
+
+		report.queued += load_relaxed(&runtime->left_in_batches);
+		(void)faas__stats_write(ret_report, &report, sizeof(report));
+	}
 	if (occupied > 0 && !(flags & FAAS_CLOSE_DETACH))
 		return FAAS_EBUSY;
 	if (occupied > 0 && faas__executor_detach(&runtime->executor))

@@ -2,15 +2,16 @@
 /*
  * Warmth that follows demand (FAAS_WARM_DEMAND). Once a second, while anything comes in or is still remembered, arrivals
  * and the mean time of an attempt are smoothed; their product is the load: how many workers are busy at a time (Little,
- * "A proof for the queuing formula L = lambda W", Operations Research 9, 1961). What is kept warm is the load and its
- * square root more (Halfin and Whitt, "Heavy-traffic limits for queues with many exponential servers", Operations
- * Research 29, 1981), rounded up.
+ * "A proof for the queuing formula L = lambda W", Operations Research 9, 1961). What is kept warm is the load and four times
+ * its square root more, rounded up (after Halfin and Whitt, "Heavy-traffic limits for queues with many exponential servers", Operations
+ * Research 29, 1981). The factor and the time for which surplus workers idle were chosen by test/bench/warmth.c.
  */
 #include "dispatch/function.h"
 #include "dispatch/runtime.h"
 
 #define LOOK_NS 1000000000
 #define SMOOTHING 0.0670 /* 1 - 2^(-1/10): a half-life of ten looks */
+#define MARGIN 4           /* square roots of the load, for chance */
 #define LEAST_LOAD 0.0001
 #define MOST_WORKERS 1000000.0
 
@@ -48,7 +49,7 @@ static uint32_t workers_for(double load)
 
 	if (load < LEAST_LOAD)
 		return 0;
-	workers = load + square_root(load);
+	workers = load + MARGIN * square_root(load);
 	if (workers >= MOST_WORKERS)
 		return (uint32_t)MOST_WORKERS;
 	return (uint32_t)workers + ((double)(uint32_t)workers < workers);

@@ -151,7 +151,7 @@ static void configure_delivery(faas_function *function, const faas_function_conf
 {
 	struct delivery *delivery = &function->delivery;
 
-	delivery->max_attempts = config->attempts == FAAS_UNLIMITED ? UINT32_MAX : (uint32_t)or_default(config->attempts, 3);
+	delivery->max_attempts = config->attempts == FAAS_UNLIMITED ? UINT16_MAX : (uint32_t)or_default(config->attempts, 3);
 	delivery->max_age_ns = faas__ms_to_ns(or_default(config->max_age_ms, 21600000));
 	delivery->backoff_ns = config->backoff_ms == FAAS_NONE ? 0 : faas__ms_to_ns(or_default(config->backoff_ms, 100));
 	delivery->backoff_max_ns = faas__ms_to_ns(or_default(config->backoff_max_ms, 20000));
@@ -359,7 +359,7 @@ struct cancelled {
 bool faas__function_is_over(const faas_function *function)
 {
 	return function->is_sealed && !function->is_finished && load_seq_cst(&function->load) == 0 &&
-	       function->active == 0 && function->counts.unpublished == 0 && function->warm_count == 0 && function->retiring == 0 &&
+	       function->active == 0 && function->busy == 0 && function->counts.unpublished == 0 && function->warm_count == 0 && function->retiring == 0 &&
 	       load_seq_cst(&function->turn.state) != TURN_READY;
 }
 
@@ -369,10 +369,6 @@ static void finish(faas_function *function)
 	struct frame frame;
 
 	faas__share_forget(function);
-	faas__mutex_lock(&runtime->functions_mu);
-	faas__past_add(function);
-	list_remove(&function->node);
-	faas__mutex_unlock(&runtime->functions_mu);
 	if (faas__timer_cancel(&runtime->executor, &function->timer))
 		faas_function_unref(function);
 	if (function->release) {
@@ -380,6 +376,11 @@ static void finish(faas_function *function)
 		function->release(function->user);
 		faas__callback_leave(&frame);
 	}
+	/* Last: closing waits until the list is empty, and then takes the runtime apart. */
+	faas__mutex_lock(&runtime->functions_mu);
+	faas__past_add(function);
+	list_remove(&function->node);
+	faas__mutex_unlock(&runtime->functions_mu);
 	faas_function_unref(function);
 }
 

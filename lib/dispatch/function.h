@@ -129,7 +129,7 @@ struct demand {
 
 /* What a function does besides running: fixed after registration. */
 struct delivery {
-	uint32_t max_attempts; /* UINT32_MAX: unlimited */
+	uint32_t max_attempts; /* at most UINT16_MAX, so that each has a number of its own in the state word */
 	uint32_t jitter_percent;
 	int64_t max_age_ns, backoff_ns, backoff_max_ns; /* TIME_NEVER: none */
 	uint64_t max_letters;
@@ -187,6 +187,7 @@ struct faas_function {
 	uint64_t delay_number;       /* under mu: order of equally due ones */
 	struct random random;        /* under mu: jitter */
 	bool defers;                 /* under mu: has deferred before */
+	bool gave_share;             /* under mu: back unused; others are to be told when the lock is dropped */
 	bool waits_for_share;        /* under share.mu */
 	struct list share_node;      /* under share.mu: waits for the runtime's concurrency; counted */
 	int64_t rate_at;             /* under mu: when the bucket is as good as empty; see rate.c */

@@ -56,7 +56,7 @@ static bool claim(struct run *run, faas_function *function) holds_lock(function-
 	faas__demand_wake(function, run->runner->now);
 	faas__key_hold(run->invocation);
 	list_push_back(&function->tallies, &run->tally.node);
-	run->context = faas__attempt_begin(run->runner, function, run->invocation, run->is_cold, run->runner->now);
+	run->context = faas__attempt_begin(run->runner, function, run->invocation, run->is_cold);
 	run->context->worker = run->worker;
 	return faas__attempt_claim_locked(run->context, &run->taken, &run->tally);
 }
@@ -148,7 +148,7 @@ int faas__run_invocation(struct runner *runner, faas_invocation *invocation)
 	struct run run = {.runner = runner, .function = function, .invocation = invocation};
 	faas_invocation *dead = NULL;
 	uint64_t freed = 0;
-	bool claimed = false;
+	bool claimed = false, gave_share;
 	int result;
 
 	if (runner->depth >= THREAD_DEPTH)
@@ -159,7 +159,10 @@ int faas__run_invocation(struct runner *runner, faas_invocation *invocation)
 	sub_seq_cst(&function->load, freed);
 	if (result == RUN_CLAIMED)
 		claimed = claim(&run, function);
+	gave_share = faas__share_was_unused(function);
 	faas__mutex_unlock(&function->mu);
+	if (gave_share)
+		faas__share_tell(runner->runtime);
 	faas__queue_freed(function, freed);
 	faas__dead_unref(dead);
 	if (result == RUN_EXPIRED) {
@@ -180,6 +183,7 @@ int faas__run_unqueued(struct runner *runner, faas_invocation *invocation)
 {
 	faas_function *function = invocation->function;
 	struct run run = {.runner = runner, .function = function, .invocation = invocation};
+	bool gave_share;
 	int result;
 
 	/* One of an ordered function goes through the queue, which knows what stands before it. */
@@ -196,7 +200,10 @@ int faas__run_unqueued(struct runner *runner, faas_invocation *invocation)
 		run.taken = faas__taken(invocation);
 		(void)claim(&run, function);
 	}
+	gave_share = faas__share_was_unused(function);
 	faas__mutex_unlock(&function->mu);
+	if (gave_share)
+		faas__share_tell(runner->runtime);
 	if (result != RUN_CLAIMED)
 		return result;
 	finish(&run, true);

@@ -148,6 +148,7 @@ void faas__queue_put_back(faas_function *function, const struct taken *taken, si
 		}
 		if (is_closed && faas__invocation_move(invocation, PHASE_QUEUED, PHASE_SETTLING)) {
 			faas__count_end(function, false, END_CANCELLED);
+			add_relaxed(&function->runtime->left_in_batches, function->is_closing);
 			faas__key_let_go(function, invocation);
 			faas__dead_add(&ret->cancelled, invocation);
 			continue;

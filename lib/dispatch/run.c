@@ -48,7 +48,7 @@ static enum ran run_one(struct runner *runner, faas_function *function, struct w
                         const struct taken *taken, bool is_cold, struct tally *tally, enum started *started)
 {
 	faas_invocation *invocation = taken->invocation;
-	faas_context *context = faas__attempt_begin(runner, function, invocation, is_cold, runner->now);
+	faas_context *context = faas__attempt_begin(runner, function, invocation, is_cold);
 	enum ran ran = RAN;
 
 	context->worker = worker;
@@ -224,7 +224,7 @@ static void choose(faas_function *function, struct runner *runner, struct choice
 				function->active++;
 				faas__slot_raise_peak(function);
 			} else {
-				faas__share_give(function);
+				faas__share_give_unused(function);
 				faas__worker_out_of_memory(function, runner->now);
 			}
 		}
@@ -269,7 +269,7 @@ static void decide_turn(faas_function *function, struct choice *choice, int64_t 
 
 static void provision(struct runner *runner, faas_function *function, struct worker *worker)
 {
-	faas_context *context = faas__attempt_begin(runner, function, NULL, true, runner->now);
+	faas_context *context = faas__attempt_begin(runner, function, NULL, true);
 	enum started started;
 
 	context->worker = worker;
@@ -296,6 +296,7 @@ static bool take(struct turn *turn, struct thread *thread)
 	struct runner *runner = faas__runner_from(thread);
 	struct executor *executor = &runner->runtime->executor;
 	struct choice choice = {.step = STEP_NOTHING};
+	bool gave_share;
 
 	faas_function_ref(function);
 	runner->now = faas__runtime_now(runner->runtime);
@@ -304,9 +305,12 @@ static bool take(struct turn *turn, struct thread *thread)
 	/* Before the turn is put back in its place. What it really took is known later. */
 	faas__turn_charge(turn, choice.charged);
 	decide_turn(function, &choice, runner->now);
+	gave_share = faas__share_was_unused(function);
 	faas__function_unlock_and_finish(function);
 	if (choice.goes_on)
 		faas__turn_again(executor, turn, choice.worth_waking);
+	if (unlikely(gave_share))
+		faas__share_tell(runner->runtime);
 	faas__queue_freed(function, choice.freed);
 	faas__dead_unref(choice.dead);
 	faas__settle_expired(choice.expired, runner->now);
@@ -325,9 +329,6 @@ static bool take(struct turn *turn, struct thread *thread)
 		run_batch(runner, function, &choice);
 		break;
 	case STEP_NOTHING:
-		/* A share was taken, and given back for want of anything to run. */
-		if (choice.expired || choice.dead)
-			faas__share_tell(runner->runtime);
 		/* Nothing could be reached: others go first. */
 		faas__turn_charge(turn, LEAST_CHARGE_NS);
 		if (choice.goes_on)

@@ -97,7 +97,7 @@ enum started { STARTED, START_FAILED, START_OVERRAN };
 
 /* The context of the next attempt on this thread. `invocation` NULL: a start ahead of need. */
 faas_context *faas__attempt_begin(struct runner *runner, faas_function *function, faas_invocation *invocation,
-                                  bool is_cold, int64_t now);
+                                  bool is_cold);
 void faas__attempt_end(faas_context *context);
 
 /* Makes a queued invocation this thread's. False: it was cancelled or claimed, or its caller's time has passed. */

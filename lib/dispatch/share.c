@@ -120,6 +120,20 @@ void faas__share_give(faas_function *function)
 	faas__mutex_unlock(&share->mu);
 }
 
+void faas__share_give_unused(faas_function *function)
+{
+	faas__share_give(function);
+	function->gave_share = true;
+}
+
+bool faas__share_was_unused(faas_function *function)
+{
+	bool unused = function->gave_share;
+
+	function->gave_share = false;
+	return unused;
+}
+
 static faas_function *pop_waiting(struct share *share)
 {
 	faas_function *function = NULL;

@@ -37,6 +37,9 @@ bool faas__share_may_take(faas_function *function);
 /* Takes one, before `active` counts it; gives one back, after. Under the function's lock. */
 bool faas__share_take(faas_function *function);
 void faas__share_give(faas_function *function);
+/* The same for one that nothing ran with. Whoever drops the lock asks faas__share_was_unused, and then tells. */
+void faas__share_give_unused(faas_function *function);
+bool faas__share_was_unused(faas_function *function);
 /* Tells those that wait. No lock is held. */
 void faas__share_tell(faas_runtime *runtime);
 /* The function will not wait any more. No lock is held. */

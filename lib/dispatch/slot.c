@@ -45,7 +45,7 @@ struct worker *faas__slot_take(faas_function *function, int64_t now, bool *ret_i
 	} else {
 		worker = faas__worker_new(function);
 		if (!worker) {
-			faas__share_give(function);
+			faas__share_give_unused(function);
 			faas__worker_out_of_memory(function, now);
 			return NULL;
 		}
@@ -60,7 +60,7 @@ void faas__slot_untake(faas_function *function, struct worker *worker, bool is_c
 {
 	function->counts.workers_peak = peak;
 	function->active--;
-	faas__share_give(function);
+	faas__share_give_unused(function);
 	if (is_cold) {
 		function->starting--;
 		faas__free(&function->runtime->allocator, worker, sizeof(*worker));

@@ -55,11 +55,12 @@ static void doze(faas_runtime *runtime, faas_invocation *invocation, int64_t unt
 	faas__mutex_unlock(&bucket->mu);
 }
 
-/* Whether this thread is inside the very invocation. */
+/* Whether this thread is inside the very invocation, in an attempt that counts. */
 static bool is_inside(const struct runner *runner, const faas_invocation *invocation)
 {
 	for (int depth = 0; depth < runner->depth; depth++)
-		if (runner->contexts[depth].invocation == invocation)
+		if (runner->contexts[depth].invocation == invocation &&
+		    load_acquire(&runner->contexts[depth].is_given_up) == 0)
 			return true;
 	return false;
 }

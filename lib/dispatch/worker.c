@@ -18,7 +18,7 @@
 #define BACKOFF_DOUBLINGS 6u
 #define RETRY_MEMORY_NS 1000000
 #define LEAST_PROVISION_PAUSE_NS 100000000
-#define SURPLUS_NS 10000000000 /* how long a worker idles that demand does not ask for */
+#define SURPLUS_NS 20000000000 /* how long a worker idles that demand does not ask for */
 
 struct worker *faas__worker_new(faas_function *function)
 {
