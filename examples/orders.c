@@ -16,6 +16,8 @@
  *
  * usage: orders [ORDERS]        exits with 0 if everything adds up
  */
+#define _POSIX_C_SOURCE 200809L /* nanosleep */
+
 #include <faas.h>
 #include <inttypes.h>
 #include <stdatomic.h>

@@ -179,7 +179,9 @@ static int deploy(struct run *run)
 {
 	const faas_function_config *resize =
 		FAAS_FUNCTION(.handler = resize_handle, .init = resize_init, .fini = resize_fini, .user = &settings,
-	                  .deadline_ms = run->options.deadline_ms, .queue_events = QUEUE);
+	                  .deadline_ms = run->options.deadline_ms, .queue_events = QUEUE,
+	                  /* A picture that is broken stays broken. */
+	                  .attempts = 1, .dead_letters = FAAS_NONE);
 	settings = (struct resize_settings){.longest_side = run->options.size, .out_dir = run->options.out_dir};
 	int code = faas_open(FAAS_RUNTIME(.source = "/thumbnails", .max_threads = most_threads()), &run->runtime);
 	if (code == FAAS_OK)

@@ -141,6 +141,8 @@ FAAS_API int faas_context_fail(faas_context *context, const char *message);
 /**
  * faas_context_fail, for a failure that no retry can mend: no further attempt is made.
  *
+ * Threads:  the handler's own
+ * Blocks:   no
  * Owns:     as faas_context_fail
  * Units:    none
  * Returns:  1, for the handler to return
@@ -152,6 +154,8 @@ FAAS_API int faas_context_fail_permanent(faas_context *context, const char *mess
  * worker and thread are free, while the invocation is deferred: its concurrency slot, its key and the deadline of the
  * attempt stay as they are. A handler that fails all the same has failed, and the token is worth nothing.
  *
+ * Threads:  the handler's own
+ * Blocks:   no
  * Owns:     the caller gets one reference to the token, and must give it back
  * Units:    none
  * Returns:  FAAS_OK; FAAS_EEXIST: this attempt is deferred already; FAAS_ESTATE: inside init; FAAS_ENOMEM; FAAS_EINVAL
@@ -163,6 +167,8 @@ FAAS_API int faas_context_defer(faas_context *context, faas_deferral **ret_defer
  * faas_invocation_function, _event, _outcome, _status, _answer, _message, _handler_result and _timing. The event of the
  * destination's own invocation is the same event.
  *
+ * Threads:  the handler's own
+ * Blocks:   no
  * Owns:     borrowed; valid until the handler returns, longer with faas_invocation_ref
  * Units:    none
  * Returns:  the invocation; NULL: this attempt is no destination's
@@ -173,6 +179,8 @@ FAAS_API faas_invocation *faas_context_record(const faas_context *context);
  * More about the last error that a call on this context returned: for FAAS_ELOOP the functions of the chain, such as
  * "a -> b -> a -> b"; for other errors as faas_strerror.
  *
+ * Threads:  the handler's own
+ * Blocks:   no
  * Owns:     the text belongs to the attempt
  * Units:    none
  * Returns:  the text; "" before the first error
