@@ -2,7 +2,7 @@
 /*
  * Counts that add up at every moment, without a shared line touched per event.
  *
- * A thread counts what it does with a batch in a tally of its own, which hangs in the function's list while the batch
+ * A thread counts what it does with a batch in a tally of its own (tally.c), which hangs in the function's list while the batch
  * runs and is folded into the function's counts, under the function's lock, when it is over. A snapshot, under the same
  * lock, adds the counts and the tallies. It reads sinks before sources: ends, then starts, then `accepted`; each event
  * passes these the other way round, so that what is derived from differences,
@@ -38,57 +38,7 @@ static uint64_t sum_ends(const uint64_t ends[END_COUNT])
 	return sum;
 }
 
-/* ---- Counting ---------------------------------------------------------------------------------------------------- */
-
-void faas__count_published(faas_function *function, bool from_monitor)
-{
-	faas__mutex_lock(&function->mu);
-	function->counts.unpublished--;
-	if (!from_monitor) {
-		faas__function_unlock_and_finish(function);
-		return;
-	}
-	if (faas__function_is_over(function))
-		faas__function_chore(function);
-	faas__mutex_unlock(&function->mu);
-}
-
-void faas__count_end(faas_function *function, bool was_started, enum end end)
-{
-	function->counts.unpublished++;
-	if (was_started)
-		function->counts.started_ends[end]++;
-	else
-		function->counts.unstarted_ends[end]++;
-}
-
-static struct histogram *histogram_of(faas_function *function, struct histogram **at)
-{
-	/* At first use. Refused memory costs these samples their place in the percentiles; sums and maxima stay exact. */
-	if (!*at)
-		*at = faas__alloc_zero(&function->runtime->allocator, sizeof(**at));
-	return *at;
-}
-
-static uint64_t billed_ms(int64_t run_ns)
-{
-	return run_ns > 0 ? ((uint64_t)run_ns + NS_PER_MS - 1) / NS_PER_MS : 0;
-}
-
-void faas__count_run(faas_function *function, int64_t queued_ns, int64_t run_ns)
-{
-	struct histogram *queue = histogram_of(function, &function->queue_histogram);
-	struct histogram *run = histogram_of(function, &function->run_histogram);
-
-	if (queue)
-		queue->counts[faas__histogram_bucket(queued_ns)]++;
-	if (run)
-		run->counts[faas__histogram_bucket(run_ns)]++;
-	faas__duration_add(&function->counts.queue_time, queued_ns);
-	faas__duration_add(&function->counts.run_time, run_ns);
-	function->counts.requests++;
-	function->counts.billed_ms += billed_ms(run_ns);
-}
+/* ---- Counting what is refused -------------------------------------------------------------------------------------- */
 
 static void add_rejected(struct counts *counts, int code)
 {
@@ -119,25 +69,6 @@ void faas__count_rejected(faas_function *function, int code)
 	faas__mutex_lock(&runtime->functions_mu);
 	add_rejected(&runtime->past->counts, code);
 	faas__mutex_unlock(&runtime->functions_mu);
-}
-
-void faas__tally_fold(faas_function *function, struct tally *tally)
-{
-	struct counts *counts = &function->counts;
-	uint32_t samples = load_relaxed(&tally->samples);
-
-	for (uint32_t i = 0; i < samples; i++)
-		faas__count_run(function, tally->queue_ns[i], tally->run_ns[i]);
-	for (size_t i = 0; i < END_COUNT; i++) {
-		counts->started_ends[i] += load_relaxed(&tally->ended[i]);
-		store_relaxed(&tally->ended[i], 0);
-	}
-	store_relaxed(&tally->published, 0);
-	counts->started += TALLY_STARTS(load_relaxed(&tally->started));
-	counts->cold += TALLY_COLDS(load_relaxed(&tally->started));
-	store_relaxed(&tally->started, 0);
-	store_relaxed(&tally->samples, 0);
-	list_remove(&tally->node);
 }
 
 /* ---- Snapshots --------------------------------------------------------------------------------------------------- */
@@ -171,7 +102,7 @@ static void add_tally(struct snapshot *snapshot, const struct tally *tally)
 		faas__duration_add(&snapshot->counts.queue_time, queue_ns);
 		faas__duration_add(&snapshot->counts.run_time, run_ns);
 		snapshot->counts.requests++;
-		snapshot->counts.billed_ms += billed_ms(run_ns);
+		snapshot->counts.billed_ms += faas__billed_ms(run_ns);
 	}
 	started = load_acquire(&tally->started);
 	snapshot->counts.started += TALLY_STARTS(started);

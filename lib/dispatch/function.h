@@ -433,7 +433,7 @@ int64_t faas__demand_due(const faas_function *function) holds_lock(function->mu)
 /* Something was taken from the queue: looks go on. */
 void faas__demand_wake(faas_function *function, int64_t now) holds_lock(function->mu);
 
-/* ---- account.c --------------------------------------------------------------------------------------------------- */
+/* ---- tally.c, account.c ------------------------------------------------------------------------------------------ */
 
 /* Adds a tally to the function's counts and empties it. */
 void faas__tally_fold(faas_function *function, struct tally *tally) holds_lock(function->mu);
@@ -443,6 +443,12 @@ void faas__tally_fold(faas_function *function, struct tally *tally) holds_lock(f
  */
 void faas__count_end(faas_function *function, bool was_started, enum end end) holds_lock(function->mu);
 void faas__count_published(faas_function *function, bool from_monitor) without_lock(function->mu);
+/* A run's time as it is billed. */
+static inline uint64_t faas__billed_ms(int64_t run_ns)
+{
+	return run_ns > 0 ? ((uint64_t)run_ns + NS_PER_MS - 1) / NS_PER_MS : 0;
+}
+
 void faas__count_run(faas_function *function, int64_t queued_ns, int64_t run_ns) holds_lock(function->mu);
 void faas__count_rejected(faas_function *function, int code) without_lock(function->mu);
 

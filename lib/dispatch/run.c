@@ -125,7 +125,8 @@ static void run_batch(struct runner *runner, faas_function *function, struct cho
 	store_relaxed(&runner->batch_rest, 0);
 	faas__slot_release(runner, function, choice->worker, started, ran, &runner->tally);
 	faas__queue_freed(function, freed);
-	faas__put_back_end(&rest, false);
+	if (unlikely(rest.cancelled || rest.lost_count > 0))
+		faas__put_back_end(&rest, false);
 }
 
 /* ---- A turn ------------------------------------------------------------------------------------------------------ */
@@ -313,7 +314,8 @@ static bool take(struct turn *turn, struct thread *thread)
 		faas__share_tell(runner->runtime);
 	faas__queue_freed(function, choice.freed);
 	faas__dead_unref(choice.dead);
-	faas__settle_expired(choice.expired, runner->now);
+	if (unlikely(choice.expired))
+		faas__settle_expired(choice.expired, runner->now);
 	switch (choice.step) {
 	case STEP_RETIRE:
 		retire(function, choice.worker, choice.why);
