@@ -65,6 +65,8 @@ int64_t faas__offer_deadline(const struct offer *offer, int64_t now)
 
 void faas__offer_end(struct offer *offer)
 {
+	if (likely(!offer->dropped))
+		return;
 	faas__settle_popped(offer->dropped, END_DROPPED, false);
 	offer->dropped = NULL;
 }

@@ -20,15 +20,15 @@
 #include "dispatch/runner.h"
 
 /* Whether there must be a struct result: somebody can ask, the caller has a deadline, or a record will be made of it. */
-static bool needs_result(const faas_function *function, const struct parcel *parcel)
+static inline bool needs_result(const faas_function *function, const struct parcel *parcel)
 {
-	return parcel->has_handle || parcel->deadline != TIME_NEVER || function->delivery.on_success != NULL ||
-	       function->delivery.on_failure != NULL;
+	return parcel->has_handle || parcel->deadline != TIME_NEVER || function->wants_records;
 }
 
-static struct making making_of(const faas_function *function, const struct parcel *parcel)
+faas_invocation *faas__parcel_make(struct offer *offer, struct lane *lane, faas_function *function,
+                                   const struct parcel *parcel)
 {
-	return (struct making){
+	struct making making = {
 		.has_result = needs_result(function, parcel),
 		.has_handle = parcel->has_handle,
 		.is_sync = parcel->is_sync,
@@ -36,12 +36,6 @@ static struct making making_of(const faas_function *function, const struct parce
 		.sequence = parcel->sequence,
 		.stamp_ns = parcel->stamp_ns,
 	};
-}
-
-faas_invocation *faas__parcel_make(struct offer *offer, struct lane *lane, faas_function *function,
-                                   const struct parcel *parcel)
-{
-	struct making making = making_of(function, parcel);
 	faas_invocation *invocation = faas__invocation_new(offer->runtime, lane, function, &offer->plan, &making);
 
 	if (likely(!making.has_result) || !invocation)
@@ -74,8 +68,7 @@ void faas__parcel_push(faas_invocation *invocation, const struct parcel *parcel)
 
 size_t faas__parcel_bytes(const struct offer *offer, const faas_function *function, const struct parcel *parcel)
 {
-	struct making making = making_of(function, parcel);
-	size_t header = faas__invocation_header(function, &offer->plan, &making);
+	size_t header = faas__invocation_header(function, needs_result(function, parcel));
 
 	/* As faas__invocation_bytes will count it; the zero byte behind the data is no part of a shared event there. */
 	if (parcel->shared)

@@ -166,6 +166,8 @@ static void configure_sharing(faas_function *function, const faas_function_confi
 	int64_t rate = config->rate_per_s, burst = or_default(config->rate_burst, rate);
 
 	function->is_ordered = config->order == FAAS_ORDER_BY_KEY;
+	function->header_bytes = sizeof(faas_invocation) + (function->is_ordered ? sizeof(struct keyed) : 0);
+	function->wants_records = config->on_success || config->on_failure;
 	function->reserved = (uint32_t)config->reserved_concurrency;
 	function->follows_demand = config->warm_policy == FAAS_WARM_DEMAND;
 	function->rate_due = TIME_NEVER;

@@ -147,6 +147,8 @@ struct faas_function {
 	uint64_t index;            /* order of registration */
 	uint32_t flags;
 	uint32_t max_events;
+	uint16_t header_bytes;     /* of an invocation, without a result and the event */
+	bool wants_records;        /* has a destination, so that every invocation has a result */
 	uint64_t max_bytes;
 	int64_t deadline_ns, init_deadline_ns, init_backoff_ns, keep_warm_ns; /* TIME_NEVER: none */
 	int64_t max_concurrency;   /* INT64_MAX: unlimited */
@@ -217,6 +219,12 @@ struct faas_function {
 	struct histogram *queue_histogram; /* under mu; made at first use */
 	struct histogram *run_histogram;
 };
+
+/* Bytes of an invocation before its event. */
+static inline size_t faas__invocation_header(const faas_function *function, bool has_result)
+{
+	return function->header_bytes + (has_result ? sizeof(struct result) : 0);
+}
 
 /* ---- function.c -------------------------------------------------------------------------------------------------- */
 
@@ -363,6 +371,9 @@ void faas__worker_put_warm(faas_function *function, struct worker *worker, int64
 
 /* Sets the function's timer to what comes first. */
 void faas__worker_arm_timer(faas_function *function) holds_lock(function->mu);
+
+/* The same after a worker came back, cheap when a timer is set. */
+void faas__worker_arm_for_idle(faas_function *function, int64_t now) holds_lock(function->mu);
 
 /* How an init ended; arms or ends the backoff. */
 void faas__worker_init_ended(faas_function *function, bool succeeded, int64_t now, int64_t took_ns)

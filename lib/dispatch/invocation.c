@@ -37,14 +37,6 @@ bool faas__invocation_end_attempt(faas_invocation *invocation, uint32_t attempt,
 	return false;
 }
 
-size_t faas__invocation_header(const faas_function *function, const struct event_plan *plan,
-                               const struct making *making)
-{
-	(void)plan;
-	return sizeof(faas_invocation) + (making->has_result ? sizeof(struct result) : 0) +
-	       (function->is_ordered ? sizeof(struct keyed) : 0);
-}
-
 static void write_result(faas_invocation *invocation, faas_function *function)
 {
 	struct result *result = faas__result_of(invocation);
@@ -83,7 +75,7 @@ faas_invocation *faas__invocation_new(faas_runtime *runtime, struct lane *lane, 
                                       const struct event_plan *plan, const struct making *making)
 {
 	struct shared_event *shared = making->shared;
-	size_t header = faas__invocation_header(function, plan, making);
+	size_t header = faas__invocation_header(function, making->has_result);
 	uint32_t bytes = block_size(header + (shared ? 0 : plan->bytes));
 	faas_invocation *invocation = faas__block_alloc(&runtime->pool, &lane->blocks, bytes);
 
@@ -188,6 +180,13 @@ struct belongings {
 	faas_invocation *record_of; /* counted; NULL */
 };
 
+/* Nothing goes with most. */
+static bool has_belongings(const faas_invocation *invocation)
+{
+	return (invocation->flags & (INVOCATION_HAS_RESULT | INVOCATION_IS_RECORD)) != 0 ||
+	       unlikely(invocation->is_linked >= LINK_LETTER);
+}
+
 /* What may need the runtime after the block is gone, or leads to another invocation, comes after the lane. */
 static struct belongings take_belongings(faas_invocation *invocation)
 {
@@ -208,10 +207,8 @@ static struct belongings take_belongings(faas_invocation *invocation)
 	return belongings;
 }
 
-static void free_in(faas_invocation *invocation, const struct belongings *belongings, struct lane *lane)
+static void free_in(faas_invocation *invocation, faas_runtime *runtime, struct lane *lane)
 {
-	faas_runtime *runtime = belongings->runtime;
-
 	if (faas__has_result(invocation) && faas__result_of(invocation)->follow) {
 		faas_invocation *follow = faas__result_of(invocation)->follow;
 
@@ -226,9 +223,14 @@ static void free_in(faas_invocation *invocation, const struct belongings *belong
 void faas__invocation_unref_in(faas_invocation *invocation, struct lane *lane)
 {
 	while (invocation && drop(invocation)) {
-		struct belongings belongings = take_belongings(invocation);
+		struct belongings belongings;
 
-		free_in(invocation, &belongings, lane);
+		if (likely(!has_belongings(invocation))) {
+			free_in(invocation, invocation->function->runtime, lane);
+			return;
+		}
+		belongings = take_belongings(invocation);
+		free_in(invocation, belongings.runtime, lane);
 		invocation = belongings.record_of;
 		faas_function_unref(belongings.function);
 	}
@@ -240,7 +242,7 @@ void faas__invocation_unref(faas_invocation *invocation)
 		struct belongings belongings = take_belongings(invocation);
 		struct lane *lane = faas__lane_enter(belongings.runtime, faas__runner_of(belongings.runtime));
 
-		free_in(invocation, &belongings, lane);
+		free_in(invocation, belongings.runtime, lane);
 		faas__lane_leave(lane);
 		invocation = belongings.record_of;
 		faas_function_unref(belongings.function);

@@ -135,13 +135,14 @@ struct faas_invocation {
 		struct letter letter;          /* SETTLED and a dead letter */
 	};
 	faas_function *function; /* counted if there is a result */
-	faas_event *event;
+	/* What taking it from the queue looks at stands together. */
 	atomic_u32 state;
-	atomic_u32 refs;
 	uint32_t block_bytes; /* fixed */
-	uint16_t attempts;    /* written by the thread that runs it; stops at 65,535 */
+	uint16_t attempts;    /* written by the thread that runs it */
 	uint8_t flags;        /* fixed */
 	uint8_t is_linked;    /* under function.mu */
+	atomic_u32 refs;
+	faas_event *event;
 };
 
 _Static_assert(offsetof(struct heap_node, key) >= sizeof(struct list), "what was due stays while it is linked");
@@ -234,10 +235,6 @@ struct making {
 	uint64_t sequence;
 	int64_t stamp_ns;
 };
-
-/* Bytes before the event. */
-size_t faas__invocation_header(const faas_function *function, const struct event_plan *plan,
-                               const struct making *making);
 
 /* Makes an invocation and, unless it is shared, its event. One reference, the queue's. NULL: no memory. */
 faas_invocation *faas__invocation_new(faas_runtime *runtime, struct lane *lane, faas_function *function,

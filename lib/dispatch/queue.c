@@ -91,30 +91,19 @@ static faas_invocation *sort_inbox(faas_function *function) holds_lock(function-
 	return NULL;
 }
 
-/* The next that may begin; or, of an ordered function, the oldest of all that are filed. */
-static faas_invocation *first_filed(faas_function *function, bool oldest) holds_lock(function->mu)
+static faas_invocation *pop_filed(faas_function *function) holds_lock(function->mu)
 {
-	struct keyed *keyed;
+	faas_invocation *invocation;
 
-	if (!oldest)
-		return list_empty(&function->backlog) ? NULL : container_of(function->backlog.next, faas_invocation, link);
-	if (list_empty(&function->arrivals))
+	if (list_empty(&function->backlog))
 		return NULL;
-	keyed = container_of(function->arrivals.next, struct keyed, arrival);
-	return keyed->of;
+	invocation = container_of(function->backlog.next, faas_invocation, link);
+	unlink_filed(function, invocation);
+	return invocation;
 }
 
-static faas_invocation *pop(faas_function *function, bool oldest, uint64_t *ret_freed) holds_lock(function->mu)
+static faas_invocation *count_popped(faas_invocation *invocation, uint64_t *ret_freed)
 {
-	faas_invocation *invocation = unlikely(function->is_ordered) ? sort_inbox(function) : NULL;
-
-	if (likely(!invocation)) {
-		invocation = first_filed(function, oldest && function->is_ordered);
-		if (invocation)
-			unlink_filed(function, invocation);
-		else if (!function->is_ordered)
-			invocation = pop_inbox(function);
-	}
 	if (invocation) {
 		invocation->is_linked = LINK_TAKEN;
 		*ret_freed += load_of(invocation);
@@ -124,12 +113,27 @@ static faas_invocation *pop(faas_function *function, bool oldest, uint64_t *ret_
 
 faas_invocation *faas__queue_pop(faas_function *function, uint64_t *ret_freed)
 {
-	return pop(function, false, ret_freed);
+	faas_invocation *invocation = unlikely(function->is_ordered) ? sort_inbox(function) : NULL;
+
+	if (likely(!invocation))
+		invocation = pop_filed(function);
+	if (likely(!invocation && !function->is_ordered))
+		invocation = pop_inbox(function);
+	return count_popped(invocation, ret_freed);
 }
 
 faas_invocation *faas__queue_pop_oldest(faas_function *function, uint64_t *ret_freed)
 {
-	return pop(function, true, ret_freed);
+	faas_invocation *invocation;
+
+	if (!function->is_ordered)
+		return faas__queue_pop(function, ret_freed);
+	invocation = sort_inbox(function);
+	if (!invocation && !list_empty(&function->arrivals)) {
+		invocation = container_of(function->arrivals.next, struct keyed, arrival)->of;
+		unlink_filed(function, invocation);
+	}
+	return count_popped(invocation, ret_freed);
 }
 
 void faas__queue_put_back(faas_function *function, const struct taken *taken, size_t count, struct put_back *ret)

@@ -19,7 +19,7 @@ int faas__follow_prepare(faas_invocation *invocation, struct lane *lane)
 	const faas_function *function = invocation->function;
 	struct result *result;
 
-	if (likely(!function->delivery.on_success && !function->delivery.on_failure) || faas__is_sync(invocation))
+	if (likely(!function->wants_records) || faas__is_sync(invocation))
 		return FAAS_OK;
 	result = faas__result_of(invocation);
 	result->follow = faas__record_block(function->runtime, lane);

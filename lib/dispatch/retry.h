@@ -18,6 +18,13 @@ bool faas__retry(faas_invocation *invocation, uint32_t attempt, int64_t now, enu
 /* END_EXPIRED, and the code, if no attempt may begin at `at`; else END_COUNT. */
 enum end faas__retry_expiry(const faas_invocation *invocation, int64_t at, int *ret_code);
 
+/* The quick answer for most: neither too old nor with a caller who could be late. False: ask faas__retry_expiry. */
+static inline bool faas__retry_is_young(const faas_invocation *invocation, int64_t now)
+{
+	return (invocation->flags & (INVOCATION_HAS_RESULT | INVOCATION_IS_RECORD)) == 0 &&
+	       now - invocation->event->stamp_ns < invocation->function->delivery.max_age_ns;
+}
+
 /* When the next delay ends; TIME_NEVER. */
 int64_t faas__retry_due(const faas_function *function) holds_lock(function->mu);
 /* The one whose delay ends first; NULL. */

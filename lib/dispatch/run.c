@@ -151,7 +151,8 @@ static void sort_popped(faas_function *function, struct runner *runner, struct c
 
 	if (faas__phase_of(load_acquire(&invocation->state)) != PHASE_QUEUED) {
 		faas__dead_add(&choice->dead, invocation);
-	} else if (unlikely(faas__retry_expiry(invocation, runner->now, &code) == END_EXPIRED)) {
+	} else if (unlikely(!faas__retry_is_young(invocation, runner->now)) &&
+	           faas__retry_expiry(invocation, runner->now, &code) == END_EXPIRED) {
 		/* Nobody else moves it: all who could do so hold the lock. */
 		(void)faas__invocation_move(invocation, PHASE_QUEUED, PHASE_SETTLING);
 		faas__count_end(function, false, END_EXPIRED);

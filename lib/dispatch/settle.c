@@ -285,6 +285,20 @@ static void publish_attempt(faas_context *context, const struct attempt_end *how
 		faas__follow(invocation, end, &brief, false);
 }
 
+/* The common case: a success that nobody can ask for and nothing follows. */
+static bool settle_quietly(faas_context *context, int64_t now, struct tally *tally)
+{
+	if (unlikely(load_acquire(&context->is_given_up) != 0)) {
+		await_abandoned(context);
+		return false;
+	}
+	store_relaxed(&context->invocation->state, PHASE_SETTLED);
+	add_sample(tally, context->queued_ns, now - context->started);
+	bump_release(&tally->ended[END_SUCCEEDED], 1);
+	bump_release(&tally->published, 1);
+	return true;
+}
+
 bool faas__settle_attempt(faas_context *context, enum end end, int code, int handler_result, int64_t now,
                           struct tally *tally)
 {
@@ -294,6 +308,9 @@ bool faas__settle_attempt(faas_context *context, enum end end, int code, int han
 	               faas__retry_is_possible(invocation, context->attempt, context->is_permanent);
 	struct attempt_end how;
 
+	/* A function with a destination gives every invocation a result. */
+	if (likely(end == END_SUCCEEDED && !faas__has_result(invocation)))
+		return settle_quietly(context, now, tally);
 	/* Late is late, whether or not anybody saw it pass: it counts up to its deadline. */
 	if ((end == END_TIMED_OUT || context->is_init) && now > context->deadline)
 		now = context->deadline;

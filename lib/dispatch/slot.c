@@ -75,7 +75,6 @@ void faas__slot_untake(faas_function *function, struct worker *worker, bool is_c
 /* After a slot or a worker has become free: turns that waited for it go on. */
 static void go_on(faas_function *function) holds_lock(function->mu)
 {
-	faas__worker_arm_timer(function);
 	if (load_relaxed(&function->is_closed) || function->warm_count + function->busy + function->starting <
 	                                              faas__demand_target(function))
 		store_seq_cst(&function->chores, 1);
@@ -91,6 +90,7 @@ void faas__slot_free(faas_function *function)
 {
 	function->active--;
 	faas__share_give(function);
+	faas__worker_arm_timer(function);
 	go_on(function);
 }
 
@@ -121,11 +121,13 @@ void faas__slot_release(struct runner *runner, faas_function *function, struct w
 	function->busy--;
 	if (keeps)
 		faas__worker_put_warm(function, worker, runner->now);
-	if (ran == RAN_DEFERRED)
-		/* The deferral has the slot, and perhaps given it back by now. */
-		go_on(function);
-	else
-		faas__slot_free(function);
+	/* A deferral has the slot, and perhaps given it back by now. */
+	if (ran != RAN_DEFERRED) {
+		function->active--;
+		faas__share_give(function);
+	}
+	faas__worker_arm_for_idle(function, runner->now);
+	go_on(function);
 	faas__function_unlock_and_finish(function);
 	faas__share_tell(function->runtime);
 	if (keeps)

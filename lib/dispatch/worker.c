@@ -156,6 +156,17 @@ void faas__worker_arm_timer(faas_function *function)
 	}
 }
 
+void faas__worker_arm_for_idle(faas_function *function, int64_t now)
+{
+	int64_t keep_ns = function->follows_demand && function->keep_warm_ns > SURPLUS_NS ? SURPLUS_NS :
+	                                                                                     function->keep_warm_ns;
+
+	/* What is set fires early enough for a worker that begins to idle now, and looks again then. */
+	if (function->timer_due <= faas__time_after(now, keep_ns) && !faas__runtime_is_manual(function->runtime))
+		return;
+	faas__worker_arm_timer(function);
+}
+
 /* Turns that were blocked by the pause, and by nothing else, go on. */
 static void end_pause(faas_function *function) holds_lock(function->mu)
 {
