@@ -267,6 +267,7 @@ static int bring_to_rest(faas_runtime *runtime, int64_t grace_ms)
 	/* One that was about to begin when the others were told. From here on none begins any more. */
 	if (occupied > 0)
 		runtime->report.running += (uint64_t)faas__runners_cancel(runtime, NULL);
+	cancel_deferrals(runtime);
 	while (faas__callback_run_one(runtime))
 		continue;
 	runtime->report.overrunning = occupied > 0 ? (uint64_t)faas_runtime_overruns(runtime, NULL, 0) : 0;

@@ -401,12 +401,14 @@ int faas_deferral_is_open(const faas_deferral *given)
 {
 	/* The lock is no part of what callers see as the token's value. */
 	faas_deferral *deferral = (faas_deferral *)(uintptr_t)given;
+	int64_t now;
 	bool is_open;
 
 	if (!deferral || faas__runtime_is_forked(deferral->function->runtime))
 		return 0;
+	now = faas__runtime_now(deferral->function->runtime);
 	faas__mutex_lock(&deferral->function->mu);
-	is_open = deferral->stage == DEFER_PENDING ||
+	is_open = (deferral->stage == DEFER_PENDING && now < deferral->due.key) ||
 	          (deferral->stage == DEFER_OPEN && load_acquire(&deferral->context->is_given_up) == 0);
 	faas__mutex_unlock(&deferral->function->mu);
 	return is_open;
