@@ -109,8 +109,8 @@ FAAS_API int faas_function_invoke_async(faas_function *function, const faas_even
  *
  * Inside a handler the thread runs what it waits for, and what stands before that under the same key, if that is still
  * queued and its function has a slot, nested to FAAS_MAX_DEPTH; otherwise it parks, and the pool may add a thread. It
- * never runs anything else. Where every slot of the awaited function, or its key, is held by handlers that this thread is
- * inside of, the wait could not end: FAAS_EDEADLK. Cycles
+ * never runs anything else. Where every slot of the awaited function or of the runtime, or its key, is held by handlers
+ * that this thread is inside of, the wait could not end: FAAS_EDEADLK. Cycles
  * over several threads end with a handler's own time: no wait goes on past the deadline or the cancellation of a handler
  * it is made in (FAAS_EPENDING; from faas_invoke FAAS_ETIMEDOUT).
  * In manual mode outside a handler the wait performs steps as faas_run does.

@@ -71,6 +71,22 @@ void faas__count_rejected(faas_function *function, int code)
 	faas__mutex_unlock(&runtime->functions_mu);
 }
 
+void faas__count_letter_lost(faas_function *function)
+{
+	faas_runtime *runtime = function->runtime;
+	bool is_past;
+
+	faas__mutex_lock(&function->mu);
+	function->counts.letters_lost++;
+	is_past = function->is_past;
+	faas__mutex_unlock(&function->mu);
+	if (!is_past)
+		return;
+	faas__mutex_lock(&runtime->functions_mu);
+	runtime->past->counts.letters_lost++;
+	faas__mutex_unlock(&runtime->functions_mu);
+}
+
 /* ---- Snapshots --------------------------------------------------------------------------------------------------- */
 
 /* A function's counts with those of batches that run, and the part of its histograms that those add. */

@@ -227,6 +227,8 @@ static void finish_functions(faas_runtime *runtime)
 
 void faas__runtime_tear_down(faas_runtime *runtime, struct thread *own)
 {
+	while (load_seq_cst(&runtime->visitors) > 0)
+		faas__thread_yield();
 	faas__executor_quiesce(&runtime->executor);
 	if (own)
 		runtime->executor.ops->thread_free(own);

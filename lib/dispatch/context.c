@@ -109,20 +109,28 @@ int faas__answer_new(faas_runtime *runtime, const faas_invocation *invocation, c
 	return copy_answer(runtime, data, (size_t)bytes, content_type, type_bytes, ret_answer);
 }
 
+/* What a call on the context returned; a chain has been described where it was found too long. */
+int faas__context_note(faas_context *context, int code)
+{
+	if (code < 0 && code != FAAS_ELOOP)
+		context->error = faas_strerror(code);
+	return code;
+}
+
 int faas_context_reply(faas_context *context, const void *data, uint64_t bytes, const char *content_type)
 {
 	faas_runtime *runtime;
 	struct answer *answer;
 	int error;
 
-	if (!context || (bytes > 0 && !data))
+	if (!context)
 		return FAAS_EINVAL;
 	runtime = context->runner->runtime;
 	if (context->is_init)
-		return FAAS_ESTATE;
+		return faas__context_note(context, FAAS_ESTATE);
 	error = faas__answer_new(runtime, context->invocation, data, bytes, content_type, &answer);
 	if (error != FAAS_OK || !answer)
-		return error;
+		return faas__context_note(context, error);
 	faas__answer_free(runtime, context->answer);
 	context->answer = answer;
 	return FAAS_OK;
@@ -203,18 +211,12 @@ const char *faas_context_error(const faas_context *context)
 	return context->error;
 }
 
-/* What a call on the context returned; a chain has been described where it was found too long. */
-static int note(faas_context *context, int code)
-{
-	if (code < 0 && code != FAAS_ELOOP)
-		context->error = faas_strerror(code);
-	return code;
-}
-
 int faas_context_log(faas_context *context, int level, const char *message)
 {
-	if (!context || !message || level < FAAS_LOG_ERROR || level > FAAS_LOG_DEBUG)
+	if (!context)
 		return FAAS_EINVAL;
+	if (!message || level < FAAS_LOG_ERROR || level > FAAS_LOG_DEBUG)
+		return faas__context_note(context, FAAS_EINVAL);
 	faas__log(context->runner->runtime, level, context->function->name, message);
 	return FAAS_OK;
 }
@@ -223,7 +225,7 @@ int faas_context_emit_event(faas_context *context, const faas_event_config *even
 {
 	if (!context)
 		return FAAS_EINVAL;
-	return note(context, faas__emit(context->runner->runtime, context, event, ret_emission));
+	return faas__context_note(context, faas__emit(context->runner->runtime, context, event, ret_emission));
 }
 
 int faas_context_invoke(faas_context *context, const char *name, const faas_event_config *event, int64_t timeout_ms,
@@ -234,16 +236,18 @@ int faas_context_invoke(faas_context *context, const char *name, const faas_even
 
 	if (ret_invocation)
 		*ret_invocation = NULL;
-	if (!context || !name)
+	if (!context)
 		return FAAS_EINVAL;
+	if (!name)
+		return faas__context_note(context, FAAS_EINVAL);
 	if (faas__runtime_is_forked(context->runner->runtime))
 		return FAAS_EFORKED;
 	error = faas__function_get(context->runner->runtime, name, &function);
 	if (error != FAAS_OK)
-		return note(context, error);
+		return faas__context_note(context, error);
 	error = faas__invoke(function, context, event, timeout_ms, ret_invocation);
 	faas_function_unref(function);
-	return note(context, error);
+	return faas__context_note(context, error);
 }
 
 int faas_context_invoke_async(faas_context *context, const char *name, const faas_event_config *event,
@@ -252,14 +256,16 @@ int faas_context_invoke_async(faas_context *context, const char *name, const faa
 	faas_function *function;
 	int error;
 
-	if (!context || !name)
+	if (!context)
 		return FAAS_EINVAL;
+	if (!name)
+		return faas__context_note(context, FAAS_EINVAL);
 	if (faas__runtime_is_forked(context->runner->runtime))
 		return FAAS_EFORKED;
 	error = faas__function_get(context->runner->runtime, name, &function);
 	if (error != FAAS_OK)
-		return note(context, error);
+		return faas__context_note(context, error);
 	error = faas__invoke_async(function, context, event, ret_invocation);
 	faas_function_unref(function);
-	return note(context, error);
+	return faas__context_note(context, error);
 }

@@ -35,17 +35,19 @@ int faas_context_defer(faas_context *context, faas_deferral **ret_deferral)
 {
 	faas_deferral *deferral;
 
-	if (!context || !ret_deferral)
+	if (!context)
 		return FAAS_EINVAL;
 	if (faas__runtime_is_forked(context->runner->runtime))
 		return FAAS_EFORKED;
+	if (!ret_deferral)
+		return faas__context_note(context, FAAS_EINVAL);
 	if (context->is_init)
-		return FAAS_ESTATE;
+		return faas__context_note(context, FAAS_ESTATE);
 	if (context->deferral)
-		return FAAS_EEXIST;
+		return faas__context_note(context, FAAS_EEXIST);
 	deferral = faas__alloc_zero(&context->runner->runtime->allocator, sizeof(*deferral));
 	if (!deferral)
-		return FAAS_ENOMEM;
+		return faas__context_note(context, FAAS_ENOMEM);
 	store_relaxed(&deferral->tokens, 1);
 	store_relaxed(&deferral->refs, 2);
 	deferral->function = faas_function_ref(context->function);
@@ -208,7 +210,7 @@ static void retry_or_settle(faas_deferral *deferral, struct ending *ending)
 		faas__count_end(function, true, ending->end);
 	faas__slot_free(function);
 	faas__key_check(function, invocation);
-	faas__function_unlock_and_finish(function);
+	faas__function_unlock_from(function, ending->from_monitor);
 	if (!again)
 		settle(deferral, ending);
 }

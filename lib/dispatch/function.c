@@ -399,6 +399,17 @@ void faas__function_unlock_and_finish(faas_function *function)
 		finish(function);
 }
 
+void faas__function_unlock_from(faas_function *function, bool from_monitor)
+{
+	if (!from_monitor) {
+		faas__function_unlock_and_finish(function);
+		return;
+	}
+	if (faas__function_is_over(function))
+		faas__function_chore(function);
+	faas__mutex_unlock(&function->mu);
+}
+
 /* It was taken out of the queue, or out of its delay, and is cancelled if nobody was faster. */
 static bool cancel_one(faas_function *function, faas_invocation *invocation, uint32_t phase, struct cancelled *cancelled)
 	holds_lock(function->mu)
@@ -513,6 +524,12 @@ int faas_function_cancel_all(faas_function *function)
 		return FAAS_EINVAL;
 	if (faas__runtime_is_forked(function->runtime))
 		return FAAS_EFORKED;
+	/* Closing cancels everything by itself, and then waits for those who look at threads. */
+	add_seq_cst(&function->runtime->visitors, 1);
+	if (load_seq_cst(&function->runtime->phase) >= RUNTIME_CLOSING) {
+		sub_seq_cst(&function->runtime->visitors, 1);
+		return 0;
+	}
 	/* What threads took ahead stands in the queue again. */
 	faas__runners_hand_back(function);
 	faas__mutex_lock(&function->mu);
@@ -523,6 +540,7 @@ int faas_function_cancel_all(faas_function *function)
 	while (faas__defer_cancel_one(function, false))
 		deferred++;
 	running = faas__runners_cancel(function->runtime, function);
+	sub_seq_cst(&function->runtime->visitors, 1);
 	return (int)(cancelled.queued + cancelled.delayed) + deferred + running;
 }
 

@@ -247,6 +247,8 @@ bool faas__function_is_over(const faas_function *function) holds_lock(function->
 
 /* After something ended: calls release and gives up the registry's reference if it was the last thing. Unlocks. */
 void faas__function_unlock_and_finish(faas_function *function) drops_lock(function->mu);
+/* The same where it may be the monitor, which leaves finishing to a turn. */
+void faas__function_unlock_from(faas_function *function, bool from_monitor) drops_lock(function->mu);
 
 /* ---- queue.c ----------------------------------------------------------------------------------------------------- */
 
@@ -462,6 +464,7 @@ static inline uint64_t faas__billed_ms(int64_t run_ns)
 
 void faas__count_run(faas_function *function, int64_t queued_ns, int64_t run_ns) holds_lock(function->mu);
 void faas__count_rejected(faas_function *function, int code) without_lock(function->mu);
+void faas__count_letter_lost(faas_function *function) without_lock(function->mu);
 
 /* Adds what a finished function counted to the runtime's past. */
 int faas__past_init(faas_runtime *runtime);

@@ -189,6 +189,7 @@ static int offer_again(faas_function *function, faas_invocation *letter)
 static int redrive_one(faas_function *function, faas_invocation *letter)
 {
 	faas_invocation *taken = take_one(function, letter);
+	struct list lost;
 	bool stays;
 	int code;
 
@@ -197,11 +198,16 @@ static int redrive_one(faas_function *function, faas_invocation *letter)
 	code = offer_again(function, taken);
 	faas__mutex_lock(&function->mu);
 	stays = code != FAAS_OK && !load_relaxed(&function->is_closed);
-	if (stays)
+	list_init(&lost);
+	if (stays) {
 		link_letter(function, taken);
+		lose_surplus(function, &lost);
+	}
 	function->counts.letters_redriven += code == FAAS_OK;
-	function->counts.letters_lost += code != FAAS_OK && !stays;
 	faas__mutex_unlock(&function->mu);
+	unref_all(&lost);
+	if (code != FAAS_OK && !stays)
+		faas__count_letter_lost(function);
 	if (!stays)
 		faas__invocation_unref(taken);
 	return code == FAAS_OK ? 1 : code;

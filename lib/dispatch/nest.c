@@ -28,7 +28,7 @@ struct run {
 	struct taken taken;
 	struct tally tally;
 	bool is_cold;
-	int expiry_code;
+	faas_invocation *expired; /* SETTLING and counted */
 };
 
 /* Whether this thread is inside of an attempt of it. */
@@ -46,7 +46,10 @@ static int take(struct run *run, faas_function *function) holds_lock(function->m
 	if (function->active >= function->max_concurrency)
 		return slots_held_here(run->runner, function) >= function->active ? FAAS_EDEADLK : FAAS_EAGAIN;
 	run->worker = faas__slot_take(function, run->runner->now, &run->is_cold);
-	return run->worker ? RUN_CLAIMED : FAAS_EAGAIN;
+	if (run->worker)
+		return RUN_CLAIMED;
+	/* Each attempt this thread is inside of has a slot of the runtime's. */
+	return faas__share_is_all(function->runtime, run->runner->depth) ? FAAS_EDEADLK : FAAS_EAGAIN;
 }
 
 /* Makes the invocation an attempt of this thread's. False: the thread in whose batch it stands was faster. */
@@ -114,11 +117,25 @@ static faas_invocation *first_to_run(const struct runner *runner, faas_function 
 	return NULL;
 }
 
+/* No attempt of it may begin any more. One in a batch is left to the thread that took it in time. */
+static int expire(struct run *run, faas_function *function, uint64_t *ret_freed, faas_invocation **dead)
+	holds_lock(function->mu)
+{
+	if (!faas__queue_remove(function, run->invocation, ret_freed, dead))
+		return RUN_TAKEN;
+	/* Nobody else moves it: all who could do so hold the lock. */
+	(void)faas__invocation_move(run->invocation, PHASE_QUEUED, PHASE_SETTLING);
+	faas__count_end(function, false, END_EXPIRED);
+	faas__key_check(function, run->invocation);
+	faas__dead_add(&run->expired, run->invocation);
+	return RUN_EXPIRED;
+}
+
 /* The same, once what can be reached stands in its place. */
 static int choose(struct run *run, faas_function *function, uint64_t *ret_freed, faas_invocation **dead)
 	holds_lock(function->mu)
 {
-	int result;
+	int result, expiry_code;
 
 	if (faas__phase_of(load_acquire(&run->invocation->state)) != PHASE_QUEUED)
 		return RUN_TAKEN;
@@ -128,11 +145,9 @@ static int choose(struct run *run, faas_function *function, uint64_t *ret_freed,
 	if (!run->invocation)
 		return result;
 	run->taken = faas__taken(run->invocation);
-	if (faas__slot_can_start(function, run->runner->now) &&
-	    faas__retry_expiry(run->invocation, run->runner->now, &run->expiry_code) == END_EXPIRED) {
-		faas_invocation_ref(run->invocation);
-		return RUN_EXPIRED;
-	}
+	if (faas__retry_expiry(run->invocation, run->runner->now, &expiry_code) == END_EXPIRED &&
+	    faas__slot_can_start(function, run->runner->now))
+		return expire(run, function, ret_freed, dead);
 	result = take(run, function);
 	if (result != RUN_CLAIMED)
 		return result;
@@ -166,8 +181,7 @@ int faas__run_invocation(struct runner *runner, faas_invocation *invocation)
 	faas__queue_freed(function, freed);
 	faas__dead_unref(dead);
 	if (result == RUN_EXPIRED) {
-		(void)faas__settle_unrun(run.invocation, END_EXPIRED, run.expiry_code);
-		faas__invocation_unref(run.invocation);
+		faas__settle_expired(run.expired, runner->now);
 		return RUN_CLAIMED;
 	}
 	if (result != RUN_CLAIMED)

@@ -120,6 +120,11 @@ enum ran { RAN, RAN_OVER, RAN_DEFERRED };
 /* Calls the handler, settles or retries or defers, ends the attempt. */
 enum ran faas__attempt_run(faas_context *context, int64_t *now, struct tally *tally);
 
+/* ---- context.c --------------------------------------------------------------------------------------------------- */
+
+/* What a call on the context returned, for faas_context_error; a chain was described where it was found too long. */
+int faas__context_note(faas_context *context, int code);
+
 /* ---- slot.c ------------------------------------------------------------------------------------------------------ */
 
 bool faas__slot_can_start(faas_function *function, int64_t now) holds_lock(function->mu);

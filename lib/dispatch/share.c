@@ -120,6 +120,11 @@ void faas__share_give(faas_function *function)
 	faas__mutex_unlock(&share->mu);
 }
 
+bool faas__share_is_all(faas_runtime *runtime, int64_t count)
+{
+	return count >= runtime->share.max;
+}
+
 void faas__share_give_unused(faas_function *function)
 {
 	faas__share_give(function);

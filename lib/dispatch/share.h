@@ -40,6 +40,8 @@ void faas__share_give(faas_function *function);
 /* The same for one that nothing ran with. Whoever drops the lock asks faas__share_was_unused, and then tells. */
 void faas__share_give_unused(faas_function *function);
 bool faas__share_was_unused(faas_function *function);
+/* Whether so many slots are all that the runtime has. */
+bool faas__share_is_all(faas_runtime *runtime, int64_t count);
 /* Tells those that wait. No lock is held. */
 void faas__share_tell(faas_runtime *runtime);
 /* The function will not wait any more. No lock is held. */

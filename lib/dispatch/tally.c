@@ -8,13 +8,7 @@ void faas__count_published(faas_function *function, bool from_monitor)
 {
 	faas__mutex_lock(&function->mu);
 	function->counts.unpublished--;
-	if (!from_monitor) {
-		faas__function_unlock_and_finish(function);
-		return;
-	}
-	if (faas__function_is_over(function))
-		faas__function_chore(function);
-	faas__mutex_unlock(&function->mu);
+	faas__function_unlock_from(function, from_monitor);
 }
 
 void faas__count_end(faas_function *function, bool was_started, enum end end)
