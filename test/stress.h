@@ -297,6 +297,9 @@ static inline void watch_counters(struct findings *findings, const char *name, c
 		WATCHED(init_failures),     WATCHED(init_ns),        WATCHED(retired_idle),     WATCHED(retired_overrun),
 		WATCHED(requests),          WATCHED(billed_ms),      WATCHED(queue_time.count), WATCHED(queue_time.sum_ns),
 		WATCHED(queue_time.max_ns), WATCHED(run_time.count), WATCHED(run_time.sum_ns),  WATCHED(run_time.max_ns),
+		WATCHED(retries),           WATCHED(deferrals),      WATCHED(records),          WATCHED(records_refused),
+		WATCHED(dead_letters_added), WATCHED(dead_letters_lost), WATCHED(dead_letters_redriven),
+		WATCHED(rejected_runtime_full), WATCHED(rejected_throttled),
 	};
 
 	for (size_t i = 0; i < COUNT_OF(counters); i++) {
@@ -311,8 +314,8 @@ static inline void watch_counters(struct findings *findings, const char *name, c
 static inline void watch_gauges(struct findings *findings, const char *name, const struct faas_function_stats *now)
 {
 	static const struct watched_counter gauges[] = {
-		WATCHED(queued),   WATCHED(running), WATCHED(overrunning), WATCHED(queued_bytes),
-		WATCHED(starting), WATCHED(busy),    WATCHED(warm),
+		WATCHED(queued),   WATCHED(delayed), WATCHED(running), WATCHED(deferred), WATCHED(overrunning),
+		WATCHED(starting), WATCHED(busy),    WATCHED(warm),    WATCHED(queued_bytes), WATCHED(dead_letters),
 	};
 
 	for (size_t i = 0; i < COUNT_OF(gauges); i++)
@@ -320,8 +323,8 @@ static inline void watch_gauges(struct findings *findings, const char *name, con
 			find(findings, "%s: %s is negative", name, gauges[i].name);
 	if (now->offered != now->accepted + now->rejected)
 		find(findings, "%s: offered is not accepted + rejected", name);
-	if (now->accepted != now->queued + now->running + settled_of(now))
-		find(findings, "%s: accepted is not queued + running + settled", name);
+	if (now->accepted != now->queued + now->delayed + now->running + now->deferred + settled_of(now))
+		find(findings, "%s: accepted is not queued + delayed + running + deferred + settled", name);
 	if (now->starting + now->busy + now->warm > now->workers_peak)
 		find(findings, "%s: more workers than at their peak", name);
 	if (now->overrunning > now->overruns)

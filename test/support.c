@@ -217,7 +217,7 @@ struct faas_function_stats bed_stats(struct bed *bed, const char *function)
 
 	assert_int_equal(FAAS_OK, faas_function_find(bed->runtime, function, &handle));
 	stats = stats_of(handle);
-	assert_true((stats.queued == 0) == (stats.queued_bytes == 0));
+	assert_true((stats.queued + stats.delayed == 0) == (stats.queued_bytes == 0));
 	faas_function_unref(handle);
 	return stats;
 }
@@ -249,12 +249,15 @@ void check_accounts(const struct faas_function_stats *stats)
 {
 	assert_int_equal(stats->offered, stats->accepted + stats->rejected);
 	assert_int_equal(stats->rejected, stats->rejected_full + stats->rejected_runtime_full + stats->rejected_closed +
-	                                      stats->rejected_other);
-	assert_int_equal(stats->accepted, stats->queued + stats->running + stats->succeeded + stats->failed +
-	                                      stats->timed_out + stats->expired + stats->cancelled + stats->dropped);
+	                                      stats->rejected_throttled + stats->rejected_other);
+	assert_int_equal(stats->accepted, stats->queued + stats->delayed + stats->running + stats->deferred +
+	                                      stats->succeeded + stats->failed + stats->timed_out + stats->expired +
+	                                      stats->cancelled + stats->dropped);
 	assert_true(stats->starting + stats->busy + stats->warm <= stats->workers_peak);
 	assert_true(stats->provisioned_starts <= stats->cold_starts);
 	assert_true(stats->overrunning <= stats->overruns);
+	assert_true(stats->deferred <= stats->deferrals);
+	assert_true(stats->dead_letters + stats->dead_letters_redriven <= stats->dead_letters_added);
 }
 
 /* ---- A handler that writes down what it is called with ----------------------------------------------------------- */

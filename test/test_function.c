@@ -90,6 +90,28 @@ static void fields_out_of_range_are_refused(void **state)
 		{*FAAS_FUNCTION(.provisioned = 3, .max_concurrency = 2)},
 		{*FAAS_FUNCTION(.weight = -1)},
 		{*FAAS_FUNCTION(.weight = 1001)},
+		{*FAAS_FUNCTION(.attempts = -2)},
+		{*FAAS_FUNCTION(.attempts = FAAS_MAX_ATTEMPTS + 1)},
+		{*FAAS_FUNCTION(.max_age_ms = -2)},
+		{*FAAS_FUNCTION(.max_age_ms = too_long)},
+		{*FAAS_FUNCTION(.backoff_ms = -2)},
+		{*FAAS_FUNCTION(.backoff_ms = too_long)},
+		{*FAAS_FUNCTION(.backoff_max_ms = -1)},
+		{*FAAS_FUNCTION(.backoff_max_ms = too_long)},
+		{*FAAS_FUNCTION(.jitter_percent = -2)},
+		{*FAAS_FUNCTION(.jitter_percent = 101)},
+		{*FAAS_FUNCTION(.order = -1)},
+		{*FAAS_FUNCTION(.order = 2)},
+		{*FAAS_FUNCTION(.dead_letters = -2)},
+		{*FAAS_FUNCTION(.dead_letters = FAAS_MAX_DEAD_LETTERS + 1)},
+		{*FAAS_FUNCTION(.rate_per_s = -2)},
+		{*FAAS_FUNCTION(.rate_per_s = FAAS_MAX_RATE + 1)},
+		{*FAAS_FUNCTION(.rate_per_s = 1, .rate_burst = -1)},
+		{*FAAS_FUNCTION(.rate_per_s = 1, .rate_burst = FAAS_MAX_RATE + 1)},
+		{*FAAS_FUNCTION(.reserved_concurrency = -1)},
+		{*FAAS_FUNCTION(.reserved_concurrency = 3, .max_concurrency = 2)},
+		{*FAAS_FUNCTION(.warm_policy = -1)},
+		{*FAAS_FUNCTION(.warm_policy = 2)},
 		{*FAAS_FUNCTION(.reserved = 1)},
 	};
 	struct bed *bed = *state;
@@ -135,6 +157,21 @@ static void fields_at_their_bounds_are_taken(void **state)
 		{*FAAS_FUNCTION(.max_concurrency = INT32_MAX)},
 		{*FAAS_FUNCTION(.weight = 1, .queue_full = FAAS_FULL_DROP_OLDEST)},
 		{*FAAS_FUNCTION(.weight = 1000)},
+		{*FAAS_FUNCTION(.attempts = FAAS_MAX_ATTEMPTS, .max_age_ms = longest, .backoff_ms = longest,
+	                    .backoff_max_ms = longest, .jitter_percent = 100)},
+		{*FAAS_FUNCTION(.attempts = FAAS_UNLIMITED, .max_age_ms = FAAS_NEVER, .backoff_ms = FAAS_NONE,
+	                    .backoff_max_ms = 1, .jitter_percent = FAAS_NONE)},
+		{*FAAS_FUNCTION(.attempts = 1, .max_age_ms = 1, .backoff_ms = 1, .backoff_max_ms = 1, .jitter_percent = 1)},
+		{*FAAS_FUNCTION(FAAS_RETRY_LAMBDA)},
+		{*FAAS_FUNCTION(.order = FAAS_ORDER_BY_KEY, .dead_letters = FAAS_MAX_DEAD_LETTERS)},
+		{*FAAS_FUNCTION(.order = FAAS_ORDER_NONE, .dead_letters = FAAS_NONE)},
+		{*FAAS_FUNCTION(.rate_per_s = FAAS_MAX_RATE, .rate_burst = FAAS_MAX_RATE)},
+		{*FAAS_FUNCTION(.rate_per_s = 1, .rate_burst = 1)},
+		{*FAAS_FUNCTION(.rate_per_s = FAAS_UNLIMITED)},
+		{*FAAS_FUNCTION(.reserved_concurrency = INT32_MAX)},
+		{*FAAS_FUNCTION(.reserved_concurrency = 2, .max_concurrency = 2)},
+		{*FAAS_FUNCTION(.warm_policy = FAAS_WARM_DEMAND, .provisioned = 1)},
+		{*FAAS_FUNCTION(.on_success = "f", .on_failure = "nobody")},
 	};
 	struct bed *bed = *state;
 
@@ -150,6 +187,35 @@ static void fields_at_their_bounds_are_taken(void **state)
 		bed_run(bed);
 		assert_int_equal(FAAS_OK, faas_unregister_function(bed->runtime, "f"));
 	}
+}
+
+static void destinations_must_have_names(void **state)
+{
+	static const char *const bad[] = {"", "a b", "a.b", "\xc3\xa4"};
+	struct bed *bed = *state;
+	char name[FAAS_MAX_NAME + 2];
+
+	memset(name, 'n', sizeof(name));
+	name[FAAS_MAX_NAME + 1] = 0;
+	for (size_t i = 0; i < COUNT_OF(bad) + 1; i++) {
+		const char *destination = i < COUNT_OF(bad) ? bad[i] : name;
+
+		assert_int_equal(FAAS_ENAME,
+		                 faas_register_function(bed->runtime, "f",
+		                                        FAAS_FUNCTION(.handler = nothing_handler, .on_success = destination)));
+		assert_int_equal(FAAS_ENAME,
+		                 faas_register_function(bed->runtime, "f",
+		                                        FAAS_FUNCTION(.handler = nothing_handler, .on_failure = destination)));
+	}
+	assert_int_equal(0, bed_totals(bed).functions);
+	/* They are copied. */
+	name[FAAS_MAX_NAME] = 0;
+	bed_register(bed, "f", FAAS_FUNCTION(.handler = nothing_handler, .on_success = name));
+	bed_register(bed, name, FAAS_FUNCTION(.handler = nothing_handler));
+	name[0] = 'x';
+	assert_int_equal(FAAS_OK, faas_invoke_async(bed->runtime, "f", NULL, NULL));
+	bed_run(bed);
+	assert_int_equal(1, bed_stats(bed, "f").records);
 }
 
 static void a_config_of_another_size_follows_the_rules(void **state)
@@ -424,6 +490,7 @@ int main(void)
 		BED_TEST(a_name_is_taken_once),
 		BED_TEST(fields_out_of_range_are_refused),
 		BED_TEST(fields_at_their_bounds_are_taken),
+		BED_TEST(destinations_must_have_names),
 		BED_TEST(a_config_of_another_size_follows_the_rules),
 		BED_TEST(name_and_config_are_copied),
 		BED_TEST(a_function_is_found_by_name),

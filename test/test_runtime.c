@@ -53,6 +53,8 @@ static void fields_out_of_range_are_refused(void **state)
 	check_refused(FAAS_RUNTIME(.max_data_bytes = (int64_t)FAAS_MAX_DATA + 1), FAAS_EINVAL);
 	check_refused(FAAS_RUNTIME(.stack_bytes = 1), FAAS_EINVAL);
 	check_refused(FAAS_RUNTIME(.stack_bytes = 65535), FAAS_EINVAL);
+	check_refused(FAAS_RUNTIME(.max_concurrency = -2), FAAS_EINVAL);
+	check_refused(FAAS_RUNTIME(.reserved = 1), FAAS_EINVAL);
 }
 
 static void fields_at_their_bounds_are_taken(void **state)
@@ -73,6 +75,9 @@ static void fields_at_their_bounds_are_taken(void **state)
 	check_opens(FAAS_RUNTIME(.max_data_bytes = FAAS_MAX_DATA));
 	check_opens(FAAS_RUNTIME(.max_data_bytes = 1));
 	check_opens(FAAS_RUNTIME(.stack_bytes = 65536));
+	check_opens(FAAS_RUNTIME(.max_concurrency = 1));
+	check_opens(FAAS_RUNTIME(.max_concurrency = INT32_MAX));
+	check_opens(FAAS_RUNTIME(.max_concurrency = FAAS_UNLIMITED));
 	check_opens(FAAS_RUNTIME(.seed = UINT64_MAX));
 	check_opens(FAAS_RUNTIME(.thread_name = "123456789012345"));
 	check_opens(FAAS_RUNTIME(.thread_name = ""));

@@ -331,8 +331,9 @@ int faas__function_get(faas_runtime *runtime, const char *name, faas_function **
 	faas__mutex_lock(&runtime->functions_mu);
 	function = faas_function_ref(faas__map_get(&runtime->functions, name));
 	faas__mutex_unlock(&runtime->functions_mu);
+	/* A closing runtime has given up its names. */
 	if (!function)
-		return FAAS_ENOTFOUND;
+		return load_acquire(&runtime->phase) >= RUNTIME_CLOSING ? FAAS_ECLOSED : FAAS_ENOTFOUND;
 	*ret_function = function;
 	return FAAS_OK;
 }

@@ -2,6 +2,7 @@
 /* Events: emitting to whom they concern, and invoking one function without waiting. */
 #include "sim.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static bool is_inside(const struct sim *sim)
@@ -10,13 +11,13 @@ static bool is_inside(const struct sim *sim)
 }
 
 /* What runs here, if it has an event: what it makes is one hop further. */
-static const struct model_event *cause(const struct sim *sim)
+static const struct model_invocation *cause(const struct sim *sim)
 {
 	const struct place *place = sim->place;
 
 	if (place->kind != PLACE_HANDLER || !place->attempt->invocation)
 		return NULL;
-	return place->attempt->invocation->event;
+	return place->attempt->invocation;
 }
 
 /* ---- Making --------------------------------------------------------------------------------------------------------- */
@@ -24,8 +25,10 @@ static const struct model_event *cause(const struct sim *sim)
 struct model_event *new_event(struct sim *sim, const struct draw *draw, bool needs_type)
 {
 	static const int payloads[] = {8, 8, 40, 200, 700, 1500};
+	static const int timeouts[16] = {[12] = 1, [13] = 4, [14] = 15, [15] = 50};
 	struct model_event *event = model_alloc(&sim->model, sizeof(*event));
-	const struct model_event *from = cause(sim);
+	const struct draw more = draw_child(draw, 60);
+	const struct model_invocation *from = cause(sim);
 
 	event->number = ++sim->events;
 	event->type = draw_pick(draw, 2, event_type_count);
@@ -34,6 +37,8 @@ struct model_event *new_event(struct sim *sim, const struct draw *draw, bool nee
 	event->subject = draw_chance(draw, 4, 40) ? 1 + draw_pick(draw, 4, event_subject_count - 1) : 0;
 	event->attribute = draw_chance(draw, 5, 40) ? 1 + draw_pick(draw, 5, 4) : 0;
 	event->payload = payloads[draw_pick(draw, 6, 6)];
+	event->key = draw_chance(&more, 1, 60) ? 1 + draw_pick(&more, 2, 2) : 0;
+	event->timeout = timeouts[draw_pick(&more, 3, 16)];
 	event->hops = from ? from->hops + 1 : 0;
 	event->at = sim->model.now;
 	event->script = draw_mix(draw->seed, 77);
@@ -49,7 +54,9 @@ void form_event(const struct model_event *event, struct event_form *ret_form)
 	memcpy(ret_form->data, &event->number, sizeof(event->number));
 	ret_form->attribute = (faas_attribute_config)FAAS_ATTRIBUTE(.name = "n", .type = FAAS_ATTRIBUTE_INTEGER,
 	                                                            .integer = event->attribute - 1);
+	(void)snprintf(ret_form->key, sizeof(ret_form->key), "k%02d", event->key % 100);
 	ret_form->config = *FAAS_EVENT(.type = event->type < 0 ? NULL : event_types[event->type],
+	                               .timeout_ms = event->timeout, .key = event->key > 0 ? ret_form->key : NULL,
 	                               .subject = event_subjects[event->subject], .data = ret_form->data,
 	                               .data_bytes = (uint64_t)event->payload, .attributes = &ret_form->attribute,
 	                               .attribute_count = event->attribute > 0);
@@ -73,8 +80,10 @@ struct model_invocation *new_invocation(struct sim *sim, struct model_function *
 
 	invocation->function = function;
 	invocation->event = event;
-	invocation->bytes = size_of(event, has_result, is_shared);
-	invocation->caller_deadline = NEVER;
+	invocation->hops = event->hops;
+	invocation->has_result = has_result || function->on_success >= 0 || function->on_failure >= 0;
+	invocation->bytes = model_bytes(function, event, has_result, is_shared, WAY_OFFERED);
+	invocation->caller_deadline = event->timeout > 0 ? sim->model.now + event->timeout * MS : NEVER;
 	invocation->code = FAAS_EPENDING;
 	return invocation;
 }
@@ -199,9 +208,10 @@ void act_emit(struct sim *sim, const struct draw *draw)
 	predict(sim, &fan, all);
 	form_event(fan.event, &form);
 	form.config.flags = all ? FAAS_EMIT_ALL : 0;
-	trace("emit event %d: type %s, subject %s, n %d, %d bytes%s%s -> %s", fan.event->number,
+	trace("emit event %d: type %s, subject %s, n %d, key %d, timeout %d ms, %d bytes%s%s -> %s", fan.event->number,
 	      event_types[fan.event->type], form.config.subject ? form.config.subject : "-", fan.event->attribute - 1,
-	      fan.event->payload, all ? ", all or none" : "", wants ? ", with emission" : "", code_name(fan.result));
+	      fan.event->key, fan.event->timeout, fan.event->payload, all ? ", all or none" : "",
+	      wants ? ", with emission" : "", code_name(fan.result));
 	result = real_emit(sim, &form.config, wants ? &real : NULL, draw);
 	if (has_failed())
 		return;
@@ -216,7 +226,7 @@ void act_emit(struct sim *sim, const struct draw *draw)
 /* ---- Invoking without waiting --------------------------------------------------------------------------------------- */
 
 /* One of the functions registered now, or a name that is free, or (by its handle) one that was unregistered. */
-static struct model_function *pick_function(struct sim *sim, const struct draw *draw)
+struct model_function *pick_function(struct sim *sim, const struct draw *draw)
 {
 	struct model_function *function = sim->model.names[draw_pick(draw, 0, NAMES)];
 	int past = draw_pick(draw, 1, 24);
@@ -246,8 +256,8 @@ static void send_async(struct sim *sim, struct model_function *function, const s
 	if (expected == FAAS_OK)
 		expected = model_offer(invocation);
 	form_event(event, &form);
-	trace("invoke_async event %d: f%d, %d bytes%s -> %s", event->number, function->name, event->payload,
-	      wants ? ", with handle" : "", code_name(expected));
+	trace("invoke_async event %d: f%d, key %d, timeout %d ms, %d bytes%s -> %s", event->number, function->name,
+	      event->key, event->timeout, event->payload, wants ? ", with handle" : "", code_name(expected));
 	if (by_name && sim->place->context && draw_pick(draw, 10, 2) == 0)
 		result = faas_context_invoke_async(sim->place->context, function_name(function->name), &form.config,
 		                                   wants ? &real : NULL);
@@ -285,6 +295,21 @@ static void invoke(struct sim *sim, const struct draw *draw, bool synchronous)
 	} else {
 		trace("invoke_async %s, which is not registered", name);
 		expect("invoke_async of nothing", FAAS_ENOTFOUND, faas_invoke_async(sim->runtime, name, NULL, NULL));
+	}
+}
+
+/* Many at once, each with a key of its own. */
+void act_burst(struct sim *sim, const struct draw *draw)
+{
+	struct model_function *function = pick_function(sim, draw);
+	int count = draw_pick(draw, 7, 3) == 2 ? 1 + draw_pick(draw, 8, 60) : 0;
+
+	for (int i = 0; function && i < count && sim->events < EVENTS_MAX && !has_failed(); i++) {
+		struct draw each = draw_child(draw, (uint64_t)i);
+		struct model_event *event = new_event(sim, &each, false);
+
+		event->key = 3 + i;
+		send_async(sim, function, event, &each);
 	}
 }
 

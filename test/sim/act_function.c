@@ -2,6 +2,8 @@
 /* Functions and bindings come and go. */
 #include "sim.h"
 
+#include <string.h>
+
 const char *function_name(int name)
 {
 	static const char *const names[NAMES] = {"f0", "f1", "f2", "f3", "f4"};
@@ -19,9 +21,32 @@ static int64_t pick_of(const struct draw *draw, unsigned field, const int64_t *v
 #define PICK(field, ...)                                                                                               \
 	pick_of(draw, field, (const int64_t[]){__VA_ARGS__}, (int)(sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t)))
 
+/* What it does besides running. */
+static void draw_delivery(const struct draw *draw, faas_function_config *config)
+{
+	config->attempts = (int32_t)PICK(1, 1, 0, 2, 2, 3, 5, FAAS_UNLIMITED);
+	config->backoff_ms = PICK(2, FAAS_NONE, 0, 1, 2, 7);
+	config->backoff_max_ms = PICK(3, 0, 1, 3, 10);
+	config->jitter_percent = FAAS_NONE;
+	config->max_age_ms = PICK(4, 0, 0, 1, 5, 20, 60, FAAS_NEVER);
+	config->order = draw_chance(draw, 5, 30) ? FAAS_ORDER_BY_KEY : FAAS_ORDER_NONE;
+	config->dead_letters = (int32_t)PICK(6, FAAS_NONE, 0, 0, 1, 2, 3);
+	config->rate_per_s = (int32_t)PICK(7, 0, 0, 0, 0, 100, 300, 1000, 1000000000);
+	config->rate_burst = config->rate_per_s > 0 ? (int32_t)PICK(8, 0, 1, 1, 2, 3) : 0;
+	config->reserved_concurrency = (int32_t)PICK(9, 0, 0, 0, 1, 2);
+	config->on_success = draw_chance(draw, 10, 20) ? function_name(draw_pick(draw, 11, NAMES)) : NULL;
+	config->on_failure = draw_chance(draw, 12, 20) ? function_name(draw_pick(draw, 13, NAMES)) : NULL;
+	/* Where several that may begin expire together, their order is not promised. */
+	if (config->order == FAAS_ORDER_BY_KEY && (config->on_failure || config->dead_letters != FAAS_NONE))
+		config->max_age_ms = PICK(4, 0, 0, 60, FAAS_NEVER);
+	if (config->max_concurrency > 0 && config->reserved_concurrency > config->max_concurrency)
+		config->reserved_concurrency = config->max_concurrency;
+}
+
 static faas_function_config draw_config(const struct draw *draw)
 {
 	faas_function_config config = *FAAS_FUNCTION(.handler = hook_handler);
+	const struct draw more = draw_child(draw, 60);
 
 	config.deadline_ms = PICK(1, 0, 1, 2, 5, 10, 20, FAAS_NEVER);
 	config.init = draw_chance(draw, 2, 60) ? hook_init : NULL;
@@ -39,12 +64,43 @@ static faas_function_config draw_config(const struct draw *draw)
 	config.release = draw_chance(draw, 14, 80) ? hook_release : NULL;
 	if (config.max_concurrency > 0 && config.provisioned > config.max_concurrency)
 		config.provisioned = config.max_concurrency;
+	draw_delivery(&more, &config);
 	return config;
 }
 
 static int64_t ns_of(int64_t ms, int64_t preset)
 {
 	return ms == FAAS_NEVER ? NEVER : (ms != 0 ? ms : preset) * MS;
+}
+
+/* A name's number; -1: none. */
+static int name_number(const char *name)
+{
+	for (int i = 0; name && i < NAMES; i++)
+		if (strcmp(name, function_name(i)) == 0)
+			return i;
+	return -1;
+}
+
+static void configure_delivery(struct model_function *function, const faas_function_config *config)
+{
+	int64_t rate = config->rate_per_s, burst = config->rate_burst > 0 ? config->rate_burst : rate;
+
+	function->is_ordered = config->order == FAAS_ORDER_BY_KEY;
+	function->max_attempts = config->attempts == 0 ? 3 : config->attempts > 0 ? config->attempts : INT64_MAX;
+	function->max_age = ns_of(config->max_age_ms, 6 * 3600 * 1000);
+	function->retry_backoff = config->backoff_ms == FAAS_NONE ? 0 : ns_of(config->backoff_ms, 100);
+	function->retry_backoff_max = ns_of(config->backoff_max_ms, 20000);
+	if (function->retry_backoff_max < function->retry_backoff)
+		function->retry_backoff_max = function->retry_backoff;
+	function->rate_interval = rate > 0 ? (1000000000 + rate - 1) / rate : 0;
+	function->rate_ahead = rate > 0 ? (burst - 1) * function->rate_interval : 0;
+	function->reserved = config->reserved_concurrency;
+	function->max_letters = config->dead_letters > 0 ? (uint64_t)config->dead_letters : 0;
+	if (config->dead_letters == 0)
+		function->max_letters = 100;
+	function->on_success = name_number(config->on_success);
+	function->on_failure = name_number(config->on_failure);
 }
 
 static void configure(struct model_function *function, const faas_function_config *config)
@@ -62,6 +118,7 @@ static void configure(struct model_function *function, const faas_function_confi
 	function->max_bytes = config->queue_bytes > 0 ? (uint64_t)config->queue_bytes : (uint64_t)256 << 20;
 	function->max_concurrency = config->max_concurrency > 0 ? config->max_concurrency : INT64_MAX;
 	function->provisioned = (uint32_t)config->provisioned;
+	configure_delivery(function, config);
 }
 
 static void trace_register(const struct model_function *function, const faas_function_config *config, int expected)
@@ -73,6 +130,12 @@ static void trace_register(const struct model_function *function, const faas_fun
 	      (long long)config->keep_warm_ms, config->queue_events, (long long)config->queue_bytes,
 	      config->queue_full ? ", drops oldest" : "", config->max_concurrency, config->provisioned,
 	      config->flags ? ", inline" : "", code_name(expected));
+	trace("    attempts %d, backoff %lld to %lld, max age %lld ms%s; dead letters %d, on success %s, on failure %s; "
+	      "rate %d, burst %d; reserved %d",
+	      config->attempts, (long long)config->backoff_ms, (long long)config->backoff_max_ms,
+	      (long long)config->max_age_ms, config->order ? ", by key" : "", config->dead_letters,
+	      config->on_success ? config->on_success : "-", config->on_failure ? config->on_failure : "-",
+	      config->rate_per_s, config->rate_burst, config->reserved_concurrency);
 }
 
 static void add(struct sim *sim, struct model_function *function)
@@ -87,11 +150,28 @@ static void add(struct sim *sim, struct model_function *function)
 	sim->model.names[function->name] = function;
 }
 
+/* What registering says. Where several things stand against it, it is not promised which it names. */
+static int predict_register(struct sim *sim, const struct model_function *function, int *ret_or)
+{
+	const struct model *model = &sim->model;
+	bool is_reserved = function->reserved > model->max_concurrency - model_reserved(model);
+	int code = FAAS_OK;
+
+	if (model->phase != PHASE_OPEN)
+		code = FAAS_ECLOSED;
+	else if (model->names[function->name])
+		code = FAAS_EEXIST;
+	else if (is_reserved)
+		code = FAAS_ERESERVED;
+	*ret_or = is_reserved ? FAAS_ERESERVED : code;
+	return code;
+}
+
 void act_register(struct sim *sim, const struct draw *draw)
 {
 	struct model_function *function = model_alloc(&sim->model, sizeof(*function));
 	faas_function_config config = draw_config(draw);
-	int expected = FAAS_OK;
+	int expected, or, found;
 
 	function->model = &sim->model;
 	function->name = draw_pick(draw, 0, NAMES);
@@ -99,16 +179,15 @@ void act_register(struct sim *sim, const struct draw *draw)
 	function->script.plain = draw->plain;
 	configure(function, &config);
 	config.user = function;
-	if (sim->model.phase != PHASE_OPEN)
-		expected = FAAS_ECLOSED;
-	else if (sim->model.names[function->name])
-		expected = FAAS_EEXIST;
+	expected = predict_register(sim, function, &or);
 	if (expected == FAAS_EEXIST && sim->place->kind == PLACE_HOST && draw_chance(draw, 15, 60))
 		return;
 	trace_register(function, &config, expected);
 	if (expected == FAAS_OK)
 		add(sim, function);
-	expect("register", expected, faas_register_function(sim->runtime, function_name(function->name), &config));
+	found = faas_register_function(sim->runtime, function_name(function->name), &config);
+	if (found != or)
+		expect("register", expected, found);
 	if (expected == FAAS_OK && !has_failed())
 		expect("find", FAAS_OK, faas_function_find(sim->runtime, function_name(function->name), &function->real));
 }

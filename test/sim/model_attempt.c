@@ -12,16 +12,6 @@
 #define LEAST_PROVISION_PAUSE (100 * MS)
 #define BACKOFF_DOUBLINGS 6
 
-static int64_t sooner(int64_t a, int64_t b)
-{
-	return a < b ? a : b;
-}
-
-static int64_t after(int64_t at, int64_t duration)
-{
-	return duration == NEVER ? NEVER : at + duration;
-}
-
 static int64_t caller_deadline(const struct model_attempt *attempt)
 {
 	return attempt->invocation ? attempt->invocation->caller_deadline : NEVER;
@@ -29,16 +19,27 @@ static int64_t caller_deadline(const struct model_attempt *attempt)
 
 /* ---- Waiting ------------------------------------------------------------------------------------------------------- */
 
-int model_may_nest(const struct model *model, const struct model_invocation *invocation)
+bool model_is_on_stack(const struct model *model, const struct model_invocation *invocation)
 {
-	const struct model_function *function = invocation->function;
+	for (int i = 0; i < model->depth; i++)
+		if (model->stack[i].invocation == invocation && !model->stack[i].is_given_up)
+			return true;
+	return false;
+}
 
-	if (model->depth >= DEPTH)
+int model_may_nest(const struct model *model, struct model_invocation *invocation)
+{
+	struct model_invocation *head = model_head(invocation);
+
+	if (invocation->status != FAAS_STATUS_QUEUED || model->depth >= DEPTH)
 		return FAAS_EAGAIN;
-	/* On one thread, all slots are held by what waits. */
-	if (function->active >= function->max_concurrency)
+	if (head != invocation && model_is_on_stack(model, head))
 		return FAAS_EDEADLK;
-	return model_may_begin(function) ? FAAS_OK : FAAS_EAGAIN;
+	if (head->status != FAAS_STATUS_QUEUED)
+		return FAAS_EAGAIN;
+	if (model_stack_holds_slots(head->function))
+		return FAAS_EDEADLK;
+	return model_may_begin(head) ? FAAS_OK : FAAS_EAGAIN;
 }
 
 bool model_waits_are_over(const struct model *model)
@@ -88,29 +89,50 @@ static void begin_init(struct model_attempt *attempt)
 static void begin_invocation(struct model_attempt *attempt)
 {
 	struct model_invocation *invocation = attempt->invocation;
+	int64_t now = attempt->function->model->now;
 
 	invocation->status = FAAS_STATUS_RUNNING;
-	invocation->attempts++;
-	attempt->queued_ns = attempt->function->model->now - invocation->event->at;
+	invocation->handler_result = 0;
+	invocation->message = 0;
+	if (invocation->attempts++ == 0)
+		invocation->queued_ns = now - invocation->accepted;
+	attempt->queued_ns = now - invocation->ready;
 	attempt->function->stats.cold_starts += attempt->is_cold;
 	attempt->function->stats.warm_starts += !attempt->is_cold;
+	model_rate_take(attempt->function);
+}
+
+/* Why it may not; NULL: it may. */
+static const char *refusal(const struct model_function *function, const struct model_invocation *invocation)
+{
+	int code;
+
+	if (!model_has_slot(function))
+		return "concurrency";
+	if (!invocation)
+		return model_wants_provisioned(function) ? NULL : "provisioned";
+	if (!model_rate_lets(function))
+		return "rate";
+	if (!model_key_lets(invocation))
+		return "key";
+	if (model_is_expired(invocation, &code))
+		return "age";
+	return model_can_start(function) ? NULL : "backoff";
 }
 
 struct model_attempt *model_begin(struct model_function *function, struct model_invocation *invocation)
 {
 	struct model *model = function->model;
 	struct model_attempt *attempt = &model->stack[model->depth];
+	const char *why = refusal(function, invocation);
 
 	if (model->depth >= DEPTH) {
 		complain("depth", "more than %d handlers are nested", DEPTH);
 		return NULL;
 	}
-	if (function->active >= function->max_concurrency)
-		complain("concurrency", "f%d runs %lld at once", function->name, (long long)function->active + 1);
-	else if (!invocation && !model_wants_provisioned(function))
-		complain("provisioned", "f%d starts a worker that nobody wants", function->name);
-	else if (!model_may_begin(function))
-		complain("backoff", "f%d starts before its pause is over", function->name);
+	if (why)
+		complain(why, "f%d may not begin event %d now, with %lld at once", function->name,
+		         invocation ? invocation->event->number : 0, (long long)function->active);
 	*attempt = (struct model_attempt){.function = function, .invocation = invocation};
 	model->depth++;
 	take_worker(attempt);
@@ -154,27 +176,36 @@ static void write_result(const struct model_attempt *attempt, int64_t took)
 	struct model_invocation *invocation = attempt->invocation;
 
 	invocation->is_cold = attempt->is_cold;
-	invocation->queued_ns = attempt->queued_ns;
 	invocation->init_ns = attempt->init_ns + (attempt->is_init ? took : 0);
 	invocation->run_ns = attempt->is_init ? 0 : took;
 	if (!attempt->is_init)
 		model_count_run(attempt->function, attempt->queued_ns, took);
 }
 
-/* Its code runs on, but nobody waits for it any more. */
-static void give_up(struct model_attempt *attempt, enum end how, bool by_clock)
+void model_attempt_failed(struct model_invocation *invocation, enum end how, int code, bool is_permanent)
+{
+	if (is_permanent || !model_retry(invocation))
+		model_settle(invocation, how, code);
+}
+
+void model_give_up(struct model_attempt *attempt, enum end how)
 {
 	struct model_function *function = attempt->function;
 	int64_t until = sooner(function->model->now, attempt->deadline);
 
 	attempt->is_given_up = true;
+	if (attempt->deferral)
+		attempt->deferral->is_open = false;
 	function->stats.overruns++;
 	function->stats.overrunning++;
 	if (!attempt->invocation)
 		return;
 	write_result(attempt, until - attempt->started);
-	model_settle(attempt->invocation, how, attempt->is_init && how == END_FAILED ? FAAS_EINIT : model_code_of(how),
-	             by_clock);
+	if (how == END_CANCELLED)
+		model_settle(attempt->invocation, how, FAAS_ECANCELLED);
+	else
+		model_attempt_failed(attempt->invocation, how,
+		                     attempt->is_init && how == END_FAILED ? FAAS_EINIT : model_code_of(how), false);
 }
 
 static void end_in_time(struct model_attempt *attempt, enum end how, int code, int result)
@@ -185,7 +216,10 @@ static void end_in_time(struct model_attempt *attempt, enum end how, int code, i
 	invocation->handler_result = result;
 	invocation->answer = how == END_SUCCEEDED ? attempt->answer : 0;
 	invocation->message = how == END_SUCCEEDED ? 0 : attempt->message;
-	model_settle(invocation, how, code, false);
+	if (how == END_SUCCEEDED)
+		model_settle(invocation, how, code);
+	else
+		model_attempt_failed(invocation, how, code, attempt->is_permanent);
 }
 
 static void count_init(struct model_function *function, bool succeeded, int64_t took)
@@ -239,14 +273,45 @@ void model_provisioned(struct model_function *function)
 		end(attempt, true, false);
 }
 
+/* It took a token, and returned 0 in time. Whether its slot is free. */
+static bool end_deferred(struct model_attempt *attempt)
+{
+	const struct model_deferral *deferral = attempt->deferral;
+
+	switch (deferral->said) {
+	case SAID_NOTHING:
+		model_count_run(attempt->function, attempt->queued_ns, attempt->function->model->now - attempt->started);
+		model_deferred(attempt);
+		return false;
+	case SAID_SUCCEEDED:
+		attempt->answer = deferral->answer ? deferral->answer : attempt->answer;
+		end_in_time(attempt, END_SUCCEEDED, FAAS_OK, 0);
+		break;
+	default:
+		attempt->message = deferral->message;
+		attempt->is_permanent = deferral->said == SAID_FAILED_FOR_GOOD;
+		end_in_time(attempt, END_FAILED, deferral->said == SAID_ABANDONED ? FAAS_EABANDONED : FAAS_EFAILED, 0);
+		break;
+	}
+	return true;
+}
+
 void model_handler_ended(struct model_attempt *attempt, int result)
 {
-	if (attempt->is_given_up)
+	bool frees_slot = true;
+
+	if (attempt->is_given_up) {
 		attempt->function->stats.overrunning--;
-	else if (result == 0)
-		end_in_time(attempt, END_SUCCEEDED, FAAS_OK, 0);
-	else
+	} else if (result != 0) {
+		if (attempt->deferral)
+			attempt->deferral->is_open = false;
 		end_in_time(attempt, END_FAILED, FAAS_EFAILED, result);
+	} else if (attempt->deferral) {
+		frees_slot = end_deferred(attempt);
+	} else {
+		end_in_time(attempt, END_SUCCEEDED, FAAS_OK, 0);
+	}
+	attempt->function->active += !frees_slot;
 	end(attempt, !attempt->is_given_up, true);
 }
 
@@ -254,43 +319,35 @@ int model_cancel(struct model_invocation *invocation)
 {
 	struct model *model = invocation->function->model;
 
-	if (invocation->status == FAAS_STATUS_QUEUED) {
-		model_settle_unrun(invocation, END_CANCELLED);
+	switch (invocation->status) {
+	case FAAS_STATUS_QUEUED:
+	case FAAS_STATUS_DELAYED:
+		model_settle_waiting(invocation, END_CANCELLED, FAAS_ECANCELLED);
 		return FAAS_OK;
-	}
-	for (int i = 0; i < model->depth; i++)
-		if (model->stack[i].invocation == invocation && !model->stack[i].is_given_up) {
-			give_up(&model->stack[i], END_CANCELLED, false);
-			return FAAS_OK;
-		}
-	return FAAS_ESTATE;
-}
-
-/* ---- Time ---------------------------------------------------------------------------------------------------------- */
-
-/* An init that its own deadline ended has failed; one that its caller's time ended has timed out. */
-static void pass_deadline(struct model_attempt *attempt)
-{
-	bool is_init_late = attempt->is_init && attempt->function->model->now >=
-	                                            after(attempt->started, attempt->function->init_deadline);
-
-	give_up(attempt, is_init_late ? END_FAILED : END_TIMED_OUT, true);
-}
-
-void model_advance(struct model *model, int64_t duration)
-{
-	int64_t until = model->now + duration;
-
-	for (;;) {
-		struct model_attempt *first = NULL;
-
+	case FAAS_STATUS_DEFERRED:
+		model_end_deferral(invocation->deferral, END_CANCELLED);
+		return FAAS_OK;
+	case FAAS_STATUS_RUNNING:
 		for (int i = 0; i < model->depth; i++)
-			if (!model->stack[i].is_given_up && (!first || model->stack[i].deadline < first->deadline))
-				first = &model->stack[i];
-		if (!first || first->deadline > until)
-			break;
-		model->now = first->deadline;
-		pass_deadline(first);
+			if (model->stack[i].invocation == invocation && !model->stack[i].is_given_up)
+				model_give_up(&model->stack[i], END_CANCELLED);
+		return FAAS_OK;
+	default:
+		return FAAS_ESTATE;
 	}
-	model->now = until;
+}
+
+int model_cancel_all(struct model_function *function)
+{
+	struct model_invocation *each = function->unsettled, *next;
+	int count = 0;
+
+	for (; each; each = next) {
+		next = each->later;
+		/* Nobody is called while running ones are told. */
+		function->model->is_later = each->status == FAAS_STATUS_RUNNING;
+		count += model_cancel(each) == FAAS_OK;
+	}
+	function->model->is_later = false;
+	return count;
 }

@@ -22,6 +22,9 @@ void model_count_rejected(struct model_function *function, int code)
 	case FAAS_ERUNTIMEFULL:
 		stats->rejected_runtime_full++;
 		break;
+	case FAAS_ETHROTTLED:
+		stats->rejected_throttled++;
+		break;
 	case FAAS_ECLOSED:
 	case FAAS_ENOTFOUND:
 		stats->rejected_closed++;
@@ -32,21 +35,35 @@ void model_count_rejected(struct model_function *function, int code)
 	}
 }
 
-static void push(struct model_invocation *invocation)
+void model_accept(struct model_invocation *invocation)
+{
+	invocation->accepted = invocation->function->model->now;
+	invocation->ready = invocation->accepted;
+	invocation->function->stats.accepted++;
+	model_add_unsettled(invocation);
+}
+
+void model_enqueue(struct model_invocation *invocation)
 {
 	struct model_function *function = invocation->function;
 
 	invocation->next = NULL;
+	invocation->status = FAAS_STATUS_QUEUED;
 	if (function->queue)
 		function->queue_last->next = invocation;
 	else
 		function->queue = invocation;
 	function->queue_last = invocation;
 	function->queued++;
-	function->queued_bytes += invocation->bytes;
+	function->load_bytes += invocation->bytes;
 	function->model->queued_events++;
 	function->model->queued_bytes += invocation->bytes;
-	function->stats.accepted++;
+}
+
+static void push(struct model_invocation *invocation)
+{
+	model_accept(invocation);
+	model_enqueue(invocation);
 }
 
 void model_unqueue(struct model_invocation *invocation)
@@ -62,14 +79,16 @@ void model_unqueue(struct model_invocation *invocation)
 	if (function->queue_last == invocation)
 		function->queue_last = before;
 	function->queued--;
-	function->queued_bytes -= invocation->bytes;
+	function->load_bytes -= invocation->bytes;
 	function->model->queued_events--;
 	function->model->queued_bytes -= invocation->bytes;
 }
 
+/* What is delayed keeps its room. */
 static bool has_room(const struct model_function *function, uint64_t bytes)
 {
-	return function->queued < function->max_events && function->queued_bytes + bytes <= function->max_bytes;
+	return function->queued + function->delayed < function->max_events &&
+	       function->load_bytes + bytes <= function->max_bytes;
 }
 
 static bool runtime_has_room(const struct model *model, uint64_t events, uint64_t bytes)
@@ -77,12 +96,22 @@ static bool runtime_has_room(const struct model *model, uint64_t events, uint64_
 	return model->queued_events + events <= model->max_events && model->queued_bytes + bytes <= model->max_bytes;
 }
 
+/* Whether there would be room if all that may be dropped were. */
+static bool would_have_room(const struct model_function *function, uint64_t bytes)
+{
+	uint64_t delayed_bytes = 0;
+
+	for (const struct model_invocation *delayed = function->delays; delayed; delayed = delayed->next)
+		delayed_bytes += delayed->bytes;
+	return function->delayed < function->max_events && delayed_bytes + bytes <= function->max_bytes;
+}
+
 /* Whether the function's own bounds say no. */
 static int peek(const struct model_function *function, uint64_t bytes)
 {
 	if (!function->is_open)
 		return FAAS_ENOTFOUND;
-	if (has_room(function, bytes) || (function->drops_oldest && bytes <= function->max_bytes))
+	if (has_room(function, bytes) || (function->drops_oldest && would_have_room(function, bytes)))
 		return FAAS_OK;
 	return FAAS_EFULL;
 }
@@ -90,7 +119,7 @@ static int peek(const struct model_function *function, uint64_t bytes)
 static void drop_for(struct model_function *function, uint64_t bytes)
 {
 	while (!has_room(function, bytes))
-		model_settle_unrun(function->queue, END_DROPPED);
+		model_settle_waiting(function->queue, END_DROPPED, FAAS_EDROPPED);
 }
 
 int model_offer(struct model_invocation *invocation)
@@ -158,5 +187,8 @@ void model_unregister(struct model_function *function, bool is_closing)
 		if (model->bindings[i].function == function)
 			model->bindings[i].id = 0;
 	while (function->queue)
-		model_settle_unrun(function->queue, END_CANCELLED);
+		model_settle_waiting(function->queue, END_CANCELLED, FAAS_ECANCELLED);
+	while (function->delays)
+		model_settle_waiting(function->delays, END_CANCELLED, FAAS_ECANCELLED);
+	model_lose_letters(function);
 }

@@ -45,20 +45,22 @@ void model_deinit(struct model *model)
 
 /* ---- Callbacks ----------------------------------------------------------------------------------------------------- */
 
-static void fall_due(struct model *model, enum call *call, bool by_clock)
+/* True: it comes at once. */
+static bool fall_due(struct model *model, enum call *call)
 {
 	if (*call != CALL_ASKED)
-		return;
-	*call = by_clock ? CALL_DUE_LATER : CALL_DUE_NOW;
-	model->due_later += by_clock;
-	model->due_now += !by_clock;
+		return false;
+	*call = model->is_later ? CALL_DUE_LATER : CALL_DUE_NOW;
+	model->due_later += model->is_later;
+	model->due_now += !model->is_later;
+	return !model->is_later;
 }
 
 bool model_ask(struct model *model, enum call *call, bool is_settled)
 {
 	*call = CALL_ASKED;
 	if (is_settled)
-		fall_due(model, call, false);
+		(void)fall_due(model, call);
 	return is_settled;
 }
 
@@ -72,6 +74,33 @@ void model_called(struct model *model, enum call *call)
 		complain("callback", *call == CALL_DONE ? "called again" : "called before it settled");
 	model->steps += *call == CALL_DUE_LATER;
 	*call = CALL_DONE;
+}
+
+static void follow(struct model_invocation *invocation)
+{
+	while (invocation && invocation->calls_left == 0 && !invocation->waits_turn && !invocation->has_followed) {
+		invocation->has_followed = true;
+		model_follow(invocation);
+		invocation = invocation->behind;
+		if (invocation)
+			invocation->waits_turn = false;
+	}
+}
+
+void model_settle_after(struct model_invocation *invocation, struct model_invocation *before)
+{
+	if (!before || before->has_followed)
+		return;
+	before->behind = invocation;
+	invocation->waits_turn = true;
+}
+
+void model_call_ended(struct model_invocation *invocation)
+{
+	if (!invocation || invocation->calls_left == 0)
+		return;
+	invocation->calls_left--;
+	follow(invocation);
 }
 
 /* ---- Outcomes ------------------------------------------------------------------------------------------------------ */
@@ -95,26 +124,43 @@ static void count_end(struct faas_function_stats *stats, enum end end)
 	stats->dropped += end == END_DROPPED;
 }
 
-void model_settle(struct model_invocation *invocation, enum end end, int code, bool by_clock)
+void model_settle(struct model_invocation *invocation, enum end end, int code)
 {
 	struct model *model = invocation->function->model;
 	struct model_emission *emission = invocation->emission;
 
-	if (invocation->status >= FAAS_STATUS_SUCCEEDED)
+	if (model_is_settled(invocation))
 		complain("settled", "event %d settled twice", invocation->event->number);
 	invocation->status = FAAS_STATUS_SUCCEEDED + (int)end;
 	invocation->code = code;
+	invocation->total_ns = model->now - invocation->accepted;
+	if (end != END_FAILED)
+		invocation->handler_result = 0;
+	model_remove_unsettled(invocation);
 	count_end(&invocation->function->stats, end);
-	fall_due(model, &invocation->call, by_clock);
-	if (emission && --emission->pending == 0)
-		fall_due(model, &emission->call, by_clock);
+	invocation->calls_left = fall_due(model, &invocation->call);
+	if (emission && --emission->pending == 0 && fall_due(model, &emission->call)) {
+		emission->last = invocation;
+		invocation->calls_left++;
+	}
+	follow(invocation);
 }
 
-void model_settle_unrun(struct model_invocation *invocation, enum end end)
+void model_settle_unrun(struct model_invocation *invocation, enum end end, int code)
 {
-	model_unqueue(invocation);
-	invocation->queued_ns = invocation->function->model->now - invocation->event->at;
-	model_settle(invocation, end, model_code_of(end), false);
+	if (invocation->attempts == 0)
+		invocation->queued_ns = invocation->function->model->now - invocation->accepted;
+	invocation->message = 0;
+	model_settle(invocation, end, code);
+}
+
+void model_settle_waiting(struct model_invocation *invocation, enum end end, int code)
+{
+	if (invocation->status == FAAS_STATUS_QUEUED)
+		model_unqueue(invocation);
+	else
+		model_undelay(invocation);
+	model_settle_unrun(invocation, end, code);
 }
 
 struct model_invocation *model_first_unsettled(const struct model_emission *emission)
@@ -122,7 +168,7 @@ struct model_invocation *model_first_unsettled(const struct model_emission *emis
 	for (int i = 0; i < emission->count; i++) {
 		struct model_invocation *invocation = emission->entries[i].invocation;
 
-		if (invocation && invocation->status < FAAS_STATUS_SUCCEEDED)
+		if (invocation && !model_is_settled(invocation))
 			return invocation;
 	}
 	return NULL;
@@ -142,49 +188,4 @@ void model_count_run(struct model_function *function, int64_t queued_ns, int64_t
 	function->stats.billed_ms += (uint64_t)((run_ns + MS - 1) / MS);
 	add_duration(&function->stats.queue_time, queued_ns);
 	add_duration(&function->stats.run_time, run_ns);
-}
-
-/* ---- Sums ---------------------------------------------------------------------------------------------------------- */
-
-void model_function_stats(const struct model_function *function, struct faas_function_stats *ret_stats)
-{
-	struct faas_function_stats stats = function->stats;
-
-	stats.rejected = stats.rejected_full + stats.rejected_runtime_full + stats.rejected_closed + stats.rejected_other;
-	stats.offered = stats.accepted + stats.rejected;
-	stats.queued = function->queued;
-	stats.queued_bytes = function->queued_bytes;
-	stats.running = stats.accepted - stats.queued - stats.succeeded - stats.failed - stats.timed_out - stats.expired -
-	                stats.cancelled - stats.dropped;
-	stats.starting = function->starting;
-	stats.busy = function->busy;
-	stats.warm = function->warm_count;
-	*ret_stats = stats;
-}
-
-static void add_latency(struct faas_latency_stats *sum, const struct faas_latency_stats *one)
-{
-	sum->count += one->count;
-	sum->sum_ns += one->sum_ns;
-	if (one->max_ns > sum->max_ns)
-		sum->max_ns = one->max_ns;
-}
-
-void model_total_stats(const struct model *model, struct faas_function_stats *ret_stats)
-{
-	struct faas_function_stats sum = {0}, one;
-	const size_t first = offsetof(struct faas_function_stats, offered);
-	const size_t count = (offsetof(struct faas_function_stats, queue_time) - first) / sizeof(uint64_t);
-
-	for (const struct model_function *function = model->functions; function; function = function->next) {
-		uint64_t *to = &sum.offered;
-		const uint64_t *from = &one.offered;
-
-		model_function_stats(function, &one);
-		for (size_t i = 0; i < count; i++)
-			to[i] += from[i];
-		add_latency(&sum.queue_time, &one.queue_time);
-		add_latency(&sum.run_time, &one.run_time);
-	}
-	*ret_stats = sum;
 }

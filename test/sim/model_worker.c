@@ -44,17 +44,12 @@ static struct model_worker *bottom(const struct model_function *function)
 	return worker;
 }
 
-static int64_t later(int64_t at, int64_t duration)
-{
-	return duration == NEVER ? NEVER : at + duration;
-}
-
 /* When the oldest warm worker is to go; NEVER. */
 static int64_t idle_end(const struct model_function *function)
 {
 	if (function->warm_count == 0 || model_present(function) <= function->provisioned)
 		return NEVER;
-	return later(bottom(function)->idle_since, function->keep_warm);
+	return after(bottom(function)->idle_since, function->keep_warm);
 }
 
 static bool may_retire(const struct model_function *function)
@@ -69,14 +64,19 @@ static bool may_start(const struct model_function *function)
 	return !function->is_paused || function->model->now >= function->paused_until;
 }
 
-bool model_may_begin(const struct model_function *function)
+bool model_can_start(const struct model_function *function)
 {
-	return function->active < function->max_concurrency && (function->warm_count > 0 || may_start(function));
+	return model_has_slot(function) && (function->warm_count > 0 || may_start(function)) && model_rate_lets(function);
+}
+
+bool model_may_begin(const struct model_invocation *invocation)
+{
+	return model_can_start(invocation->function) && model_key_lets(invocation);
 }
 
 bool model_wants_provisioned(const struct model_function *function)
 {
-	return function->is_open && function->model->phase == PHASE_OPEN && function->active < function->max_concurrency &&
+	return function->is_open && function->model->phase == PHASE_OPEN && model_has_slot(function) &&
 	       may_start(function) && function->model->now >= function->provision_after &&
 	       model_present(function) < function->provisioned;
 }
@@ -140,14 +140,9 @@ bool model_is_runnable(const struct model *model)
 		return true;
 	for (const struct model_function *function = model->functions; function; function = function->next)
 		if (may_retire(function) || model_wants_provisioned(function) ||
-		    (function->queue && model_may_begin(function)))
+		    (model_can_start(function) && model_first_ready(function)))
 			return true;
 	return false;
-}
-
-static int64_t sooner(int64_t a, int64_t b)
-{
-	return a < b ? a : b;
 }
 
 /* When a function wants something that only time brings. */
@@ -158,6 +153,8 @@ static int64_t function_due(const struct model_function *function)
 	if (!function->is_open)
 		return NEVER;
 	due = idle_end(function);
+	if (model_first_ready(function) && !model_rate_lets(function))
+		due = sooner(due, model_rate_next(function, 0));
 	if (function->is_paused && function->paused_until > now)
 		due = sooner(due, function->paused_until);
 	if (model_present(function) < function->provisioned && function->provision_after > now) {
@@ -178,9 +175,7 @@ int64_t model_next_due(const struct model *model)
 		return 0;
 	for (const struct model_function *function = model->functions; function; function = function->next)
 		due = sooner(due, function_due(function));
-	for (int i = 0; i < model->depth; i++)
-		if (!model->stack[i].is_given_up)
-			due = sooner(due, model->stack[i].deadline);
+	due = sooner(due, model_next_moment(model));
 	if (due == NEVER)
 		return FAAS_NEVER;
 	return due > model->now ? due - model->now : 0;

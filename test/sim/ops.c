@@ -28,6 +28,14 @@ static const struct kind kinds[] = {
 	{act_emission_on_settled, 3, 3},
 	{act_emission_unref, 3, 1},
 	{act_emission_wait, 2, 3},
+	{act_complete, 9, 5},
+	{act_token_unref, 3, 2},
+	{act_token_ref, 1, 1},
+	{act_walk, 3, 1},
+	{act_redrive, 3, 2},
+	{act_purge, 1, 1},
+	{act_cancel_all, 1, 1},
+	{act_burst, 1, 0},
 };
 
 #define KINDS ((int)(sizeof(kinds) / sizeof(kinds[0])))

@@ -9,13 +9,14 @@
 #include <faas.h>
 
 static char kind_text[64], full_text[400];
-static bool tracing;
+static bool tracing, is_unsure;
 int trace_depth;
 
 void report_begin(bool is_tracing_wanted)
 {
 	kind_text[0] = 0;
 	full_text[0] = 0;
+	is_unsure = false;
 	tracing = is_tracing_wanted;
 	trace_depth = 0;
 }
@@ -41,9 +42,22 @@ void expect(const char *kind, int64_t expected, int64_t found)
 		complain(kind, "expected %lld, found %lld", (long long)expected, (long long)found);
 }
 
+void unsure(void)
+{
+	if (has_failed())
+		return;
+	is_unsure = true;
+	trace("(what comes next is not promised: the end)");
+}
+
 bool has_failed(void)
 {
-	return kind_text[0] != 0;
+	return kind_text[0] != 0 || is_unsure;
+}
+
+bool was_unsure(void)
+{
+	return is_unsure;
 }
 
 const char *complaint_kind(void)

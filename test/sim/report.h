@@ -15,7 +15,12 @@ void complain(const char *kind, const char *format, ...) __attribute__((format(p
 /* Complains when they differ. */
 void expect(const char *kind, int64_t expected, int64_t found);
 
+/* What comes next is not promised, so that the run ends here, without a disagreement. */
+void unsure(void);
+
+/* Whether a run is to end: for one of these two reasons. */
 bool has_failed(void);
+bool was_unsure(void);
 const char *complaint_kind(void);
 const char *complaint_text(void);
 

@@ -65,6 +65,10 @@ static int reply(struct sim *sim, struct model_attempt *attempt, faas_context *c
 static int fail(struct model_attempt *attempt, faas_context *context, int number)
 {
 	attempt->message = number;
+	if (number % 4 == 3) {
+		attempt->is_permanent = true;
+		return faas_context_fail_permanent(context, script_text(number));
+	}
 	return faas_context_fail(context, script_text(number));
 }
 
@@ -82,13 +86,53 @@ static void check_arena(faas_context *context, const struct draw *draw)
 		memset(memory, 1, (size_t)bytes);
 }
 
+/* What it returns, and what it says before. */
+static int end_handler(struct sim *sim, struct model_attempt *attempt, const struct draw *draw)
+{
+	faas_context *context = sim->place->context;
+	int number = attempt->invocation->event->number, result = 0;
+
+	switch (draw_pick(draw, 19, 12)) {
+	case 5:
+		return reply(sim, attempt, context, number);
+	case 6:
+		(void)reply(sim, attempt, context, number);
+		return reply(sim, attempt, context, number + 1);
+	case 7:
+	case 8:
+		return 1 + draw_pick(draw, 20, 100);
+	case 9:
+		return fail(attempt, context, number);
+	case 10:
+		return fail(attempt, context, number + attempt->invocation->attempts);
+	case 11:
+		/* What it said and does not mean. What then becomes of what it said of a deferral is not promised. */
+		if (attempt->deferral)
+			break;
+		(void)fail(attempt, context, number);
+		result = draw_pick(draw, 20, 2) - 1;
+		if (result == 0)
+			(void)reply(sim, attempt, context, number);
+		break;
+	default:
+		break;
+	}
+	return result;
+}
+
 int script_handler(struct sim *sim, struct model_attempt *attempt, const struct model_event *event)
 {
-	struct draw draw = {.seed = draw_mix(event->script, (uint64_t)attempt->function->name), .plain = event->plain};
-	faas_context *context = sim->place->context;
-	int actions = draw_pick(&draw, 16, 8) - 5, result = 0;
+	const struct model_invocation *invocation = attempt->invocation;
+	const uint64_t which = (uint64_t)(invocation->hops - event->hops) * 100 + (uint64_t)invocation->attempts - 1;
+	struct draw draw = {.seed = draw_mix(event->script, (uint64_t)attempt->function->name + 10 * which),
+	                    .plain = event->plain};
+	struct draw more = draw_child(&draw, 60);
+	/* What is tried again, or comes of something else, does less, so that a run comes to an end. */
+	int actions = draw_pick(&draw, 16, which > 0 ? 7 : 8) - 5;
 
-	check_arena(context, &draw);
+	check_arena(sim->place->context, &draw);
+	if (draw_chance(&more, 16, 25))
+		take_token(sim, attempt, &more);
 	if (draw_pick(&draw, 17, 2) == 1)
 		take_time(sim, &draw, 18, attempt->function->deadline);
 	if (event->relay && sim->events < EVENTS_MAX)
@@ -100,34 +144,13 @@ int script_handler(struct sim *sim, struct model_attempt *attempt, const struct 
 	}
 	if (draw_pick(&draw, 17, 2) == 0)
 		take_time(sim, &draw, 18, attempt->function->deadline);
+	/* So that not too much falls due at the same moment. */
+	if (draw_chance(&more, 18, 90))
+		advance(sim, 1 + draw_pick(&more, 19, 7));
 	if (has_failed())
 		return 0;
-	compare_context(sim, context, attempt);
-	switch (draw_pick(&draw, 19, 10)) {
-	case 5:
-		result = reply(sim, attempt, context, event->number);
-		break;
-	case 6:
-		result = reply(sim, attempt, context, event->number);
-		result = reply(sim, attempt, context, event->number + 1);
-		break;
-	case 7:
-		result = 1 + draw_pick(&draw, 20, 100);
-		break;
-	case 8:
-		result = fail(attempt, context, event->number);
-		break;
-	case 9:
-		/* What it said and does not mean. */
-		(void)fail(attempt, context, event->number);
-		result = draw_pick(&draw, 20, 2) - 1;
-		if (result == 0)
-			(void)reply(sim, attempt, context, event->number);
-		break;
-	default:
-		break;
-	}
-	return result;
+	compare_context(sim, sim->place->context, attempt);
+	return end_handler(sim, attempt, &draw);
 }
 
 int script_init(struct sim *sim, struct model_attempt *attempt)
@@ -135,9 +158,11 @@ int script_init(struct sim *sim, struct model_attempt *attempt)
 	struct model_function *function = attempt->function;
 	struct draw draw = {.seed = draw_mix(function->script.seed, (uint64_t)++function->inits),
 	                    .plain = function->script.plain};
+	faas_deferral *deferral = NULL;
 	int result = 0;
 
 	expect("reply in init", FAAS_ESTATE, faas_context_reply(sim->place->context, "x", 1, NULL));
+	expect("defer in init", FAAS_ESTATE, faas_context_defer(sim->place->context, &deferral));
 	take_time(sim, &draw, 26, function->init_deadline);
 	if (draw_pick(&draw, 27, 12) == 11 && sim->events < EVENTS_MAX) {
 		struct draw action = draw_child(&draw, 0);
@@ -157,6 +182,10 @@ void script_callback(struct sim *sim, uint64_t seed, uint32_t plain)
 {
 	struct draw draw = {.seed = draw_mix(seed, 21), .plain = plain};
 
+	/* A turn that has something to run is still settling what it found expired. */
+	for (const struct model_function *function = sim->model.functions; function; function = function->next)
+		if (function->taken)
+			return;
 	if (sim->is_quiet || sim->events >= EVENTS_MAX || draw_pick(&draw, 28, 5) != 4)
 		return;
 	ops_do_inside(sim, &draw);

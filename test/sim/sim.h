@@ -10,7 +10,7 @@
  *     act_*.c        each asks the model what should happen, does it, compares
  *     hooks.c        what the library calls: tells the model who got a turn
  *     script.c       what a handler, an init or a callback does then
- *     compare.c      everything that can be asked, asked of both
+ *     compare*.c     everything that can be asked, asked of both
  *     size.c, memory.c  how much memory an event counts as; the allocator, which counts
  *     model*.c       the model
  *
@@ -32,6 +32,7 @@
 
 #define HANDLES 24
 #define EMISSIONS 8
+#define TOKENS 8
 #define EVENTS_MAX 3000 /* events in one run; then handlers make no more */
 
 /* One operation of the host. */
@@ -55,6 +56,12 @@ struct handle {
 	bool was_compared;     /* settled, and found equal */
 };
 
+struct token {
+	faas_deferral *real; /* NULL: a free place */
+	struct model_deferral *model;
+	int refs;
+};
+
 struct emission_handle {
 	faas_emission *real;
 	struct model_emission *model;
@@ -68,7 +75,9 @@ struct place {
 	enum place_kind kind;
 	faas_context *context;         /* of a handler or init */
 	struct model_attempt *attempt; /* likewise */
-	struct model_emission *waits_for; /* all that may run inside the call that is made from here; NULL: see model.target */
+	/* All that may run inside the call that is made from here. Both NULL: see model.target. */
+	struct model_invocation *waits_on;
+	struct model_emission *waits_for;
 	bool holds_clock;              /* a callback that comes at once: see hooks.c */
 	struct place *outer;
 };
@@ -84,6 +93,7 @@ struct sim {
 	struct memory memory;
 	struct handle handles[HANDLES];
 	struct emission_handle emissions[EMISSIONS];
+	struct token tokens[TOKENS];
 	struct place *place;
 	int events;
 	int workers;      /* states that inits made */
@@ -92,12 +102,12 @@ struct sim {
 	bool is_quiet;    /* callbacks do nothing of their own */
 };
 
-/* ---- run.c -------------------------------------------------------------------------------------------------------- */
+/* ---- run.c ------------------------------------------------------------------------------------------------------- */
 
 /* Does it all. `on_op` (may be NULL) is told each operation's index. Returns whether model and library agreed. */
 bool run_plan(const struct plan *plan, bool is_tracing, void (*on_op)(int op));
 
-/* ---- ops.c -------------------------------------------------------------------------------------------------------- */
+/* ---- ops.c ------------------------------------------------------------------------------------------------------- */
 
 void ops_generate(struct plan *plan, uint64_t seed, int steps);
 void ops_do(struct sim *sim, const struct op *op);
@@ -105,13 +115,17 @@ void ops_do(struct sim *sim, const struct op *op);
 /* Something that a handler or callback does. */
 void ops_do_inside(struct sim *sim, const struct draw *draw);
 
-/* ---- act_event.c, act_wait.c --------------------------------------------------------------------------------------- */
+/* ---- act_event.c, act_wait.c ------------------------------------------------------------------------------------- */
 
 void act_emit(struct sim *sim, const struct draw *draw);
 void act_invoke_async(struct sim *sim, const struct draw *draw);
+void act_burst(struct sim *sim, const struct draw *draw);
 void act_invoke(struct sim *sim, const struct draw *draw);
 void act_wait(struct sim *sim, const struct draw *draw);
 void act_emission_wait(struct sim *sim, const struct draw *draw);
+
+/* One of the functions registered now, or (by its handle) one that was unregistered; NULL: a name that is free. */
+struct model_function *pick_function(struct sim *sim, const struct draw *draw);
 
 /* An event from these choices, or the next in a relay. */
 struct model_event *new_event(struct sim *sim, const struct draw *draw, bool needs_type);
@@ -126,12 +140,13 @@ void send_sync(struct sim *sim, struct model_function *function, const struct mo
 struct event_form {
 	faas_event_config config;
 	faas_attribute_config attribute;
+	char key[8];
 	char data[4096];
 };
 void form_event(const struct model_event *event, struct event_form *ret_form);
 int number_of(const faas_event *event);
 
-/* ---- act_handle.c -------------------------------------------------------------------------------------------------- */
+/* ---- act_handle.c ------------------------------------------------------------------------------------------------ */
 
 struct handle *handle_add(struct sim *sim, faas_invocation *real, struct model_invocation *model);
 struct emission_handle *emission_pick(struct sim *sim, const struct draw *draw);
@@ -146,7 +161,7 @@ void act_emission_unref(struct sim *sim, const struct draw *draw);
 void emission_add(struct sim *sim, faas_emission *real, struct model_emission *model);
 void handles_drop_all(struct sim *sim);
 
-/* ---- act_function.c ------------------------------------------------------------------------------------------------ */
+/* ---- act_function.c ---------------------------------------------------------------------------------------------- */
 
 void act_register(struct sim *sim, const struct draw *draw);
 void act_unregister(struct sim *sim, const struct draw *draw);
@@ -154,12 +169,31 @@ void act_bind(struct sim *sim, const struct draw *draw);
 void act_unbind(struct sim *sim, const struct draw *draw);
 const char *function_name(int name);
 
-/* ---- act_time.c ---------------------------------------------------------------------------------------------------- */
+/* ---- act_defer.c, act_letter.c ----------------------------------------------------------------------------------- */
+
+void act_complete(struct sim *sim, const struct draw *draw);
+void act_token_ref(struct sim *sim, const struct draw *draw);
+void act_token_unref(struct sim *sim, const struct draw *draw);
+
+/* The handler that runs takes a token, and perhaps uses it at once. */
+void take_token(struct sim *sim, struct model_attempt *attempt, const struct draw *draw);
+void compare_tokens(struct sim *sim);
+void tokens_drop_all(struct sim *sim);
+
+void act_walk(struct sim *sim, const struct draw *draw);
+void act_redrive(struct sim *sim, const struct draw *draw);
+void act_purge(struct sim *sim, const struct draw *draw);
+void act_cancel_all(struct sim *sim, const struct draw *draw);
+
+/* ---- act_time.c -------------------------------------------------------------------------------------------------- */
 
 void act_advance(struct sim *sim, const struct draw *draw);
 void act_run(struct sim *sim, const struct draw *draw);
 void act_drain(struct sim *sim, const struct draw *draw);
 void take_steps(struct sim *sim, int most);
+
+/* The invocation that a wait made from here would run now; NULL: none. */
+struct model_invocation *awaited(const struct place *place);
 void advance(struct sim *sim, int64_t duration);
 
 /* Tells the model what the library did without calling anybody. */
@@ -168,7 +202,7 @@ void catch_up(struct sim *sim);
 /* After a call in which steps were taken: nothing is left that had to come before it ended. */
 void expect_rest(struct sim *sim);
 
-/* ---- hooks.c, script.c --------------------------------------------------------------------------------------------- */
+/* ---- hooks.c, script.c ------------------------------------------------------------------------------------------- */
 
 int hook_handler(faas_context *context, const faas_event *event);
 int hook_init(faas_context *context, void **ret_state);
@@ -189,16 +223,18 @@ void script_callback(struct sim *sim, uint64_t seed, uint32_t plain);
 /* Texts of answers and messages by number. */
 const char *script_text(int number);
 
-/* ---- compare.c ----------------------------------------------------------------------------------------------------- */
+/* ---- compare.c --------------------------------------------------------------------------------------------------- */
 
 void compare_functions(struct sim *sim);
 void compare_all(struct sim *sim, bool with_totals);
 void compare_handle(struct handle *handle);
+
+/* A settled one that was borrowed: a record's, or a dead letter. */
+void compare_settled(faas_invocation *real, const struct model_invocation *model);
 void compare_context(struct sim *sim, const faas_context *context, const struct model_attempt *attempt);
 
-/* ---- size.c, memory.c ---------------------------------------------------------------------------------------------- */
+/* ---- size.c, memory.c -------------------------------------------------------------------------------------------- */
 
-uint64_t size_of(const struct model_event *event, bool has_result, bool is_shared);
 faas_allocator_config memory_config(struct memory *memory);
 
 #endif

@@ -96,6 +96,7 @@ static void limit_time(void)
 static void run_all(const struct options *options, int to)
 {
 	const time_t began = time(NULL);
+	long early = 0;
 
 	for (long i = 0; options->seconds > 0 ? time(NULL) - began < options->seconds : i < options->seeds; i++) {
 		uint64_t seed = options->first + (uint64_t)i;
@@ -108,9 +109,15 @@ static void run_all(const struct options *options, int to)
 		ops_generate(&plan, seed, (int)options->steps);
 		agreed = run_plan(&plan, options->is_tracing, NULL);
 		free(plan.ops);
-		if (!agreed)
+		if (!agreed) {
+			(void)printf("seed %llu: %s\n", (unsigned long long)seed, complaint_text());
+			(void)fflush(stdout);
 			_exit(1);
+		}
+		early += was_unsure();
 	}
+	if (early > 0)
+		(void)printf("%ld of them ended where what comes next is not promised\n", early);
 	(void)fflush(stdout);
 	_exit(0);
 }

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Retries: what was emitted or invoked without waiting is tried again after a delay that doubles, until its attempts,
+ * its age or its caller's time are used up. A delayed one keeps its room, and always finds room.
+ */
+#include "model.h"
+
+static int64_t delay(const struct model_function *function, int attempts)
+{
+	int64_t backoff = function->retry_backoff;
+
+	for (int i = 1; i < attempts && backoff < function->retry_backoff_max; i++)
+		backoff *= 2;
+	return sooner(backoff, function->retry_backoff_max);
+}
+
+/* ---- Delays ------------------------------------------------------------------------------------------------------ */
+
+static void add_delay(struct model_invocation *invocation)
+{
+	struct model_function *function = invocation->function;
+	struct model_invocation **at = &function->delays;
+
+	while (*at && (*at)->ready <= invocation->ready)
+		at = &(*at)->next;
+	invocation->next = *at;
+	*at = invocation;
+	invocation->status = FAAS_STATUS_DELAYED;
+	function->delayed++;
+	function->load_bytes += invocation->bytes;
+	function->model->queued_events++;
+	function->model->queued_bytes += invocation->bytes;
+}
+
+void model_undelay(struct model_invocation *invocation)
+{
+	struct model_function *function = invocation->function;
+	struct model_invocation **at = &function->delays;
+
+	while (*at != invocation)
+		at = &(*at)->next;
+	*at = invocation->next;
+	function->delayed--;
+	function->load_bytes -= invocation->bytes;
+	function->model->queued_events--;
+	function->model->queued_bytes -= invocation->bytes;
+}
+
+void model_end_delay(struct model_invocation *invocation)
+{
+	model_undelay(invocation);
+	model_clock_brings(invocation->function, true);
+	model_enqueue(invocation);
+}
+
+bool model_retry(struct model_invocation *invocation)
+{
+	struct model_function *function = invocation->function;
+	int64_t due = function->model->now + delay(function, invocation->attempts);
+	int code;
+
+	if (invocation->is_sync || !function->is_open || invocation->attempts >= function->max_attempts)
+		return false;
+	if (model_is_late(invocation, due, &code)) {
+		model_settle(invocation, END_EXPIRED, code);
+		return true;
+	}
+	if (function->model->is_clock)
+		model_clock_brings(function, false);
+	function->stats.retries++;
+	/* What this one said is nothing to anybody. */
+	invocation->handler_result = 0;
+	invocation->message = 0;
+	invocation->ready = due;
+	if (due > function->model->now)
+		add_delay(invocation);
+	else
+		model_enqueue(invocation);
+	return true;
+}

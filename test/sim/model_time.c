@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/* Time passes: at exactly their moments deadlines end what runs or is deferred, and delays end. */
+#include "model.h"
+
+#include "report.h"
+
+void model_clock_brings(struct model_function *function, bool is_delay)
+{
+	const int64_t moment = function->model->now + 1;
+
+	/* Delays that end together end in the order in which they began. */
+	if (function->clock_brought == moment && !(is_delay && function->clock_brought_delay))
+		unsure();
+	function->clock_brought = moment;
+	function->clock_brought_delay = is_delay;
+}
+
+/* An init that its own deadline ended has failed; one that its caller's time ended has timed out. */
+static void pass_deadline(struct model_attempt *attempt)
+{
+	bool is_init_late = attempt->is_init && attempt->function->model->now >=
+	                                            after(attempt->started, attempt->function->init_deadline);
+
+	model_give_up(attempt, is_init_late ? END_FAILED : END_TIMED_OUT);
+}
+
+/* What is due first. At most one of them is set. */
+struct moment {
+	int64_t at;
+	struct model_attempt *attempt;
+	struct model_deferral *deferral;
+	struct model_invocation *delay;
+};
+
+static struct moment next_moment(const struct model *model)
+{
+	struct moment moment = {.at = NEVER};
+
+	for (int i = 0; i < model->depth; i++) {
+		const struct model_attempt *attempt = &model->stack[i];
+
+		if (!attempt->is_given_up && attempt->deadline < moment.at)
+			moment = (struct moment){.at = attempt->deadline, .attempt = (struct model_attempt *)(uintptr_t)attempt};
+	}
+	for (struct model_deferral *deferral = model->deferrals; deferral; deferral = deferral->next)
+		if (deferral->deadline < moment.at)
+			moment = (struct moment){.at = deferral->deadline, .deferral = deferral};
+	for (const struct model_function *function = model->functions; function; function = function->next)
+		if (function->delays && function->delays->ready < moment.at)
+			moment = (struct moment){.at = function->delays->ready, .delay = function->delays};
+	return moment;
+}
+
+int64_t model_next_moment(const struct model *model)
+{
+	return next_moment(model).at;
+}
+
+void model_advance(struct model *model, int64_t duration)
+{
+	int64_t until = model->now + duration;
+
+	model->is_clock = true;
+	model->is_later = true;
+	for (;;) {
+		struct moment moment = next_moment(model);
+
+		if (moment.at == NEVER || moment.at > until)
+			break;
+		model->now = moment.at;
+		if (moment.attempt)
+			pass_deadline(moment.attempt);
+		else if (moment.deferral)
+			model_end_deferral(moment.deferral, END_TIMED_OUT);
+		else
+			model_end_delay(moment.delay);
+	}
+	model->is_clock = false;
+	model->is_later = false;
+	model->now = until;
+}
