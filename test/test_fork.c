@@ -10,6 +10,7 @@ struct hold {
 	faas_function *function;
 	faas_invocation *queued, *settled;
 	faas_emission *emission;
+	faas_deferral *token;
 	uint64_t binding;
 };
 
@@ -40,7 +41,24 @@ static int count_wrong_functions(const struct hold *hold)
 	wrong += faas_function_invoke(hold->function, NULL, 0, NULL) != FAAS_EFORKED;
 	wrong += faas_function_invoke_async(hold->function, NULL, NULL) != FAAS_EFORKED;
 	wrong += strcmp("f", faas_function_name(hold->function)) != 0;
+	wrong += faas_function_cancel_all(hold->function) != FAAS_EFORKED;
 	return wrong + (function != NULL);
+}
+
+static int count_wrong_letters_and_deferrals(const struct hold *hold)
+{
+	faas_invocation *letter = NULL;
+	uint64_t position = 0;
+	int wrong = 0;
+
+	wrong += faas_function_dead_letter(hold->function, &position, &letter) != FAAS_EFORKED;
+	wrong += faas_function_redrive(hold->function, NULL) != FAAS_EFORKED;
+	wrong += faas_function_purge(hold->function, NULL) != FAAS_EFORKED;
+	wrong += faas_complete(hold->token, "x", 1, NULL) != FAAS_EFORKED;
+	wrong += faas_complete_failed(hold->token, "x") != FAAS_EFORKED;
+	wrong += faas_complete_failed_permanent(hold->token, "x") != FAAS_EFORKED;
+	wrong += faas_deferral_is_open(hold->token) != 0;
+	return wrong + (letter != NULL) + (position != 0);
 }
 
 static int count_wrong_runtimes(const struct hold *hold)
@@ -52,6 +70,7 @@ static int count_wrong_runtimes(const struct hold *hold)
 	wrong += faas_drain(hold->runtime, FAAS_NEVER) != FAAS_EFORKED;
 	wrong += faas_close(hold->runtime, FAAS_NEVER, 0) != FAAS_EFORKED;
 	wrong += faas_close(hold->runtime, 0, FAAS_CLOSE_DETACH) != FAAS_EFORKED;
+	wrong += faas_close_with_report(hold->runtime, 0, 0, NULL) != FAAS_EFORKED;
 	wrong += faas_run(hold->runtime, 1) != FAAS_EFORKED;
 	wrong += faas_next_due(hold->runtime, &due) != FAAS_EFORKED;
 	wrong += faas_runtime_stats(hold->runtime, &stats) != FAAS_EFORKED;
@@ -105,12 +124,13 @@ static int count_wrong_in_a_runtime_of_its_own(void)
 static void be_the_child(const struct hold *hold)
 {
 	int wrong = count_wrong_functions(hold) + count_wrong_runtimes(hold) + count_wrong_events(hold) +
-	            count_wrong_invocations(hold);
+	            count_wrong_invocations(hold) + count_wrong_letters_and_deferrals(hold);
 
 	/* Giving handles back does nothing here; they are the parent's. */
 	faas_function_unref(hold->function);
 	faas_invocation_unref(hold->queued);
 	faas_emission_unref(hold->emission);
+	faas_deferral_unref(hold->token);
 	wrong += count_wrong_in_a_runtime_of_its_own();
 	_exit(wrong);
 }
@@ -125,6 +145,26 @@ static void check_child(pid_t child)
 	assert_int_equal(0, WEXITSTATUS(status));
 }
 
+static int deferring_handler(faas_context *context, const faas_event *event)
+{
+	(void)event;
+	return faas_context_defer(context, faas_context_user(context));
+}
+
+/* Leaves an invocation deferred, whose token is the hold's. */
+static void defer_one(struct hold *hold)
+{
+	faas_invocation *invocation = NULL;
+
+	assert_int_equal(FAAS_OK, faas_register_function(hold->runtime, "deferring",
+	                                                 ONCE(.handler = deferring_handler, .user = &hold->token,
+	                                                      .deadline_ms = FAAS_NEVER)));
+	assert_int_equal(FAAS_OK, faas_invoke_async(hold->runtime, "deferring", NULL, &invocation));
+	while (faas_invocation_status(invocation) != FAAS_STATUS_DEFERRED)
+		assert_true(faas_run(hold->runtime, 1) >= 0);
+	faas_invocation_unref(invocation);
+}
+
 /* A runtime with a settled invocation and a queued one. In manual mode, or with threads that stand at a gate. */
 static void check_fork(const faas_runtime_config *config, struct gate *gate)
 {
@@ -137,6 +177,7 @@ static void check_fork(const faas_runtime_config *config, struct gate *gate)
 	                                                               .max_concurrency = 1, .deadline_ms = FAAS_NEVER)));
 	assert_int_equal(FAAS_OK, faas_bind(hold.runtime, FAAS_BINDING(.pattern = "t", .function = "f"), &hold.binding));
 	assert_int_equal(FAAS_OK, faas_function_find(hold.runtime, "f", &hold.function));
+	defer_one(&hold);
 	gate_let(gate, 1);
 	assert_int_equal(FAAS_OK, faas_invoke(hold.runtime, "f", NULL, 0, &hold.settled));
 	assert_int_equal(FAAS_OK, faas_invoke_async(hold.runtime, "f", NULL, &hold.queued));
@@ -150,6 +191,8 @@ static void check_fork(const faas_runtime_config *config, struct gate *gate)
 	assert_int_equal(FAAS_OK, faas_invocation_wait(hold.queued, FAAS_NEVER));
 	assert_int_equal(FAAS_OK, faas_emission_wait(hold.emission, FAAS_NEVER));
 	assert_int_equal(3, stats_of(hold.function).succeeded);
+	assert_int_equal(FAAS_OK, faas_complete(hold.token, NULL, 0, NULL));
+	faas_deferral_unref(hold.token);
 	faas_emission_unref(hold.emission);
 	faas_invocation_unref(hold.queued);
 	faas_invocation_unref(hold.settled);
@@ -180,6 +223,7 @@ static void a_child_may_call_nothing_of_a_runtime_with_threads(void **state)
 static int forking_handler(faas_context *context, const faas_event *event)
 {
 	pid_t *child = faas_context_user(context);
+	faas_deferral *token = NULL;
 	int wrong = 0;
 
 	(void)event;
@@ -187,6 +231,7 @@ static int forking_handler(faas_context *context, const faas_event *event)
 	if (*child != 0)
 		return 0;
 	wrong += faas_context_emit_event(context, FAAS_EVENT(.type = "t"), NULL) != FAAS_EFORKED;
+	wrong += faas_context_defer(context, &token) != FAAS_EFORKED;
 	wrong += faas_context_invoke(context, "f", NULL, 0, NULL) != FAAS_EFORKED;
 	wrong += faas_context_invoke_async(context, "f", NULL, NULL) != FAAS_EFORKED;
 	wrong += faas_run(faas_context_runtime(context), 1) != FAAS_EFORKED;

@@ -396,76 +396,6 @@ static void a_record_that_finds_no_memory_is_a_dead_letter(void **state)
 	assert_in_range(n, 1, 2000);
 }
 
-/* ---- Memory that goes -------------------------------------------------------------------------------------------- */
-
-static int wasteful_handler(faas_context *context, const faas_event *event)
-{
-	char *memory = faas_context_alloc(context, 1000000);
-
-	(void)event;
-	if (memory)
-		memset(memory, 1, 1000000);
-	(void)faas_context_reply(context, large, sizeof(large), NULL);
-	return faas_context_fail(context, "again and again");
-}
-
-static void attempts_that_failed_leave_no_memory_behind(void **state)
-{
-	faas_invocation *invocation;
-	int64_t before;
-
-	(void)state;
-	begin();
-	add(FAAS_FUNCTION(.handler = wasteful_handler, .attempts = FAAS_MAX_ATTEMPTS, .backoff_ms = FAAS_NONE));
-	invocation = bed_start(&scene.bed, "f", NULL);
-	assert_int_equal(2, faas_run(scene.bed.runtime, 2));
-	before = scene.bed.memory.bytes;
-	assert_int_equal(500, faas_run(scene.bed.runtime, 500));
-	assert_in_range(scene.bed.memory.bytes, 0, before + 65536);
-	bed_run(&scene.bed);
-	assert_int_equal(FAAS_MAX_ATTEMPTS, timing_of(invocation).attempts);
-	faas_invocation_unref(invocation);
-	end();
-}
-
-static void an_event_that_many_share_goes_with_the_last_of_its_letters(void **state)
-{
-	enum { COUNT = 20 };
-	faas_function *functions[COUNT];
-	int64_t before = 0;
-	char name[16];
-
-	(void)state;
-	begin();
-	scene.trial.fails = ALWAYS;
-	for (int i = 0; i < COUNT; i++) {
-		snprintf(name, sizeof(name), "f%d", i);
-		bed_register(&scene.bed, name, TRIAL(.user = &scene.trial, .attempts = 1));
-		bed_bind(&scene.bed, "t", name);
-		functions[i] = bed_find(&scene.bed, name);
-	}
-	assert_int_equal(COUNT, bed_emit(&scene.bed, "t", "small"));
-	bed_run(&scene.bed);
-	before = scene.bed.memory.bytes;
-	assert_int_equal(COUNT, faas_emit_event(scene.bed.runtime,
-	                                        FAAS_EVENT(.type = "t", .data = large, .data_bytes = sizeof(large)), NULL));
-	bed_run(&scene.bed);
-	assert_true(scene.bed.memory.bytes >= before + (int64_t)sizeof(large));
-	for (int i = 0; i < COUNT; i++) {
-		assert_true(scene.bed.memory.bytes >= before + (int64_t)sizeof(large));
-		/* Some once more, and as often as they like. */
-		if (i % 3 == 0) {
-			assert_int_equal(2, faas_function_redrive(functions[i], NULL));
-			bed_run(&scene.bed);
-			assert_int_equal(2, bed_stats(&scene.bed, faas_function_name(functions[i])).dead_letters);
-		}
-		assert_int_equal(2, faas_function_purge(functions[i], NULL));
-		faas_function_unref(functions[i]);
-	}
-	assert_true(scene.bed.memory.bytes < before + (int64_t)sizeof(large));
-	end();
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -473,8 +403,6 @@ int main(void)
 		cmocka_unit_test(a_refused_deferral_can_be_asked_for_again),
 		cmocka_unit_test(an_error_is_told_without_memory_too),
 		cmocka_unit_test(a_record_that_finds_no_memory_is_a_dead_letter),
-		cmocka_unit_test(attempts_that_failed_leave_no_memory_behind),
-		cmocka_unit_test(an_event_that_many_share_goes_with_the_last_of_its_letters),
 	};
 
 	return cmocka_run_group_tests_name("memory of delivery", tests, NULL, NULL);

@@ -343,6 +343,27 @@ static void attempts_of_an_unregistered_function_count_as_unreserved(void **stat
 	close_all();
 }
 
+static void a_function_that_waits_for_a_slot_can_go(void **state)
+{
+	(void)state;
+	open_with(1);
+	bed_register(&bed, "f", HELD(.weight = 100));
+	bed_register(&bed, "g", HELD(.weight = 100));
+	bed_register(&bed, "h", HELD(.weight = 100));
+	queue_many("f", 1);
+	bed_run(&bed);
+	queue_many("g", 3);
+	queue_many("h", 1);
+	assert_int_equal(0, bed_run(&bed));
+	assert_int_equal(FAAS_OK, faas_unregister_function(bed.runtime, "g"));
+	bed_run(&bed);
+	assert_int_equal(3, bed_totals(&bed).total.cancelled);
+	complete_one();
+	assert_int_equal(1, bed_run(&bed));
+	assert_int_equal(1, held("h"));
+	close_all();
+}
+
 static void a_reservation_within_a_functions_own_limit(void **state)
 {
 	(void)state;
@@ -388,6 +409,7 @@ int main(void)
 		cmocka_unit_test(all_may_be_reserved),
 		cmocka_unit_test(no_more_can_be_reserved_than_there_is),
 		cmocka_unit_test(attempts_of_an_unregistered_function_count_as_unreserved),
+		cmocka_unit_test(a_function_that_waits_for_a_slot_can_go),
 		cmocka_unit_test(a_reservation_within_a_functions_own_limit),
 		cmocka_unit_test(a_provisioned_start_that_found_no_slot_comes_later),
 	};

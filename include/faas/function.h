@@ -186,7 +186,8 @@ FAAS_API void faas_function_unref(faas_function *function);
 
 /**
  * Cancels everything of the function: what is queued, delayed, deferred or running, as faas_invocation_cancel does.
- * Events that are accepted meanwhile may or may not be among it.
+ * Events that are accepted meanwhile may or may not be among it. Callbacks of what was running are left to pool
+ * threads (or faas_run).
  *
  * Threads:  any, anywhere, also from the function's own handler, which is told like any other
  * Blocks:   no

@@ -305,8 +305,8 @@ void hook_settled(faas_invocation *real, void *user)
 	place_push(sim, &place);
 	trace("callback of event %d at f%d", invocation->event->number, invocation->function->name);
 	compare_handle(&handle);
-	/* What expires in one turn is settled one by one, all of which the model has done. */
-	if (invocation->status != FAAS_STATUS_EXPIRED)
+	/* What expires in one turn, and what their records push out, is settled one by one. */
+	if (!invocation->is_one_of_many)
 		script_callback(sim, draw_mix(invocation->event->script, 3), invocation->event->plain);
 	place_pop(sim);
 	if (place.holds_clock)

@@ -125,7 +125,9 @@ int model_expire(struct model_function *function, uint64_t found)
 		find_at_head(function, &expired);
 	if (expired.count > 0)
 		take_next(function);
+	function->model->is_turn = true;
 	settle_expired(&expired);
+	function->model->is_turn = false;
 	return (int)expired.count;
 }
 

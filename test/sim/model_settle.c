@@ -134,6 +134,7 @@ void model_settle(struct model_invocation *invocation, enum end end, int code)
 	invocation->status = FAAS_STATUS_SUCCEEDED + (int)end;
 	invocation->code = code;
 	invocation->total_ns = model->now - invocation->accepted;
+	invocation->is_one_of_many = model->is_turn;
 	if (end != END_FAILED)
 		invocation->handler_result = 0;
 	model_remove_unsettled(invocation);
