@@ -210,6 +210,7 @@ struct model {
 	struct model_attempt stack[DEPTH + 1];
 	int depth;
 	struct model_deferral *deferrals; /* whose handlers have returned */
+	int64_t clock_brought, clock_admitted; /* the last moments at which it did so anywhere, and 1 */
 	bool is_clock;                    /* what happens now, the clock does */
 	bool is_turn;                     /* a turn settles what has expired */
 	bool is_later;                    /* the callbacks of what is settled now are steps of their own */

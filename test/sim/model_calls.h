@@ -93,6 +93,8 @@ int64_t model_next_moment(const struct model *model);
 
 /* The clock brings something to a function. If it brings several at the same moment, their order shows. */
 void model_clock_brings(struct model_function *function, bool is_delay);
+/* The same of a record, which is offered. */
+void model_clock_admits(struct model_function *function);
 
 /* ---- model_slot.c ------------------------------------------------------------------------------------------------ */
 

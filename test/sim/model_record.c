@@ -37,7 +37,7 @@ static bool pass_on(const struct model_invocation *of, int name)
 		return false;
 	}
 	if (model->is_clock)
-		model_clock_brings(function, false);
+		model_clock_admits(function);
 	return model_offer(new_record(of, function)) == FAAS_OK;
 }
 

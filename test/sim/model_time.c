@@ -6,13 +6,31 @@
 
 void model_clock_brings(struct model_function *function, bool is_delay)
 {
-	const int64_t moment = function->model->now + 1;
+	struct model *model = function->model;
+	const int64_t moment = model->now + 1;
 
 	/* Delays that end together end in the order in which they began. */
 	if (function->clock_brought == moment && !(is_delay && function->clock_brought_delay))
 		unsure();
+	if (model->clock_admitted == moment)
+		unsure();
+	model->clock_brought = moment;
 	function->clock_brought = moment;
 	function->clock_brought_delay = is_delay;
+}
+
+void model_clock_admits(struct model_function *function)
+{
+	struct model *model = function->model;
+	const int64_t moment = model->now + 1;
+	bool is_bounded = model->max_events != UINT64_MAX || model->max_bytes != UINT64_MAX;
+
+	/* Whether it finds room in the runtime depends on what comes to other functions at the same moment. */
+	if (is_bounded && model->clock_brought == moment)
+		unsure();
+	model_clock_brings(function, false);
+	if (is_bounded)
+		model->clock_admitted = moment;
 }
 
 /* An init that its own deadline ended has failed; one that its caller's time ended has timed out. */
