@@ -252,6 +252,12 @@ static int add_to_registry(faas_runtime *runtime, faas_function *function) holds
 	error = faas__map_add(&runtime->functions, &runtime->allocator, function->name, function);
 	if (error != FAAS_OK)
 		return error;
+	/* Last of what can fail: others could notice a reservation that is taken back. */
+	error = faas__share_reserve(&runtime->share, function->reserved);
+	if (error != FAAS_OK) {
+		faas__map_remove(&runtime->functions, function->name);
+		return error;
+	}
 	function->index = runtime->function_index++;
 	function->random.state = faas__mix64(runtime->hash_seed + function->index);
 	list_push_back(&runtime->function_list, &function->node);
@@ -291,8 +297,6 @@ int faas_register_function(faas_runtime *runtime, const char *name, const faas_f
 	if (!function)
 		return FAAS_ENOMEM;
 	error = make_parts(function, config);
-	if (error == FAAS_OK)
-		error = faas__share_reserve(&runtime->share, function->reserved);
 	if (error != FAAS_OK) {
 		faas_function_unref(function);
 		return error;
@@ -306,7 +310,6 @@ int faas_register_function(faas_runtime *runtime, const char *name, const faas_f
 		faas_function_ref(function);
 	faas__mutex_unlock(&runtime->functions_mu);
 	if (error != FAAS_OK) {
-		faas__share_unreserve(runtime, function->reserved);
 		faas_function_unref(function);
 		return error;
 	}

@@ -8,7 +8,8 @@
  *     functions_mu                  the registry: names, order, what became of past functions
  *     route.mu                      bindings; writers of the route table
  *     function.mu                   queue's end, workers, counts of one function
- *     run_queue.mu, timers_mu, depot.mu, runners_mu, callbacks_mu, share.mu      leaves: nothing is taken under them
+ *     run_queue.mu, timers_mu, depot.mu, runners_mu, callbacks_mu, share.mu
+ *                                   leaves: nothing is taken under them
  *
  * User code (handlers, init, fini, release, on_settled, log) runs under none of them.
  */

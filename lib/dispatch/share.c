@@ -46,18 +46,6 @@ void faas__share_leave(faas_function *function)
 	faas__mutex_unlock(&share->mu);
 }
 
-void faas__share_unreserve(faas_runtime *runtime, uint32_t count)
-{
-	struct share *share = &runtime->share;
-
-	if (count == 0 || share->max == INT64_MAX)
-		return;
-	faas__mutex_lock(&share->mu);
-	share->reserved -= count;
-	faas__mutex_unlock(&share->mu);
-	faas__share_tell(runtime);
-}
-
 static bool is_room(const struct share *share, const faas_function *function) holds_lock(share->mu)
 {
 	return share->in_use < share->max &&

@@ -26,9 +26,8 @@ struct share {
 int faas__share_init(struct share *share, int32_t max_concurrency);
 void faas__share_deinit(struct share *share);
 
-/* At registration: 0, or FAAS_ERESERVED; and where that failed otherwise. */
+/* At registration: 0, or FAAS_ERESERVED. */
 int faas__share_reserve(struct share *share, uint32_t count);
-void faas__share_unreserve(faas_runtime *runtime, uint32_t count);
 /* When the function is closed: what still runs has no reservation any more. Under its lock; then faas__share_tell. */
 void faas__share_leave(faas_function *function);
 
