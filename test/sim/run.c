@@ -121,6 +121,17 @@ static void let_go(struct sim *sim)
 	expect("blocks left", 0, (int64_t)sim->memory.blocks);
 }
 
+/* Ends a run whose model knows no further: what the host and its handlers still hold goes with all other memory. */
+static void abandon(struct sim *sim)
+{
+	/* The runtime's own reference. */
+	if (sim->memory.blocks > 0)
+		faas_clock_unref(sim->clock);
+	memory_drop_all(&sim->memory);
+	faas_clock_unref(sim->clock);
+	model_deinit(&sim->model);
+}
+
 bool run_plan(const struct plan *plan, bool is_tracing_wanted, void (*on_op)(int op))
 {
 	static struct sim sim;
@@ -143,7 +154,9 @@ bool run_plan(const struct plan *plan, bool is_tracing_wanted, void (*on_op)(int
 		close_runtime(&sim, plan);
 	if (!has_failed())
 		let_go(&sim);
-	if (!has_failed())
+	if (was_unsure())
+		abandon(&sim);
+	else if (!has_failed())
 		model_deinit(&sim.model);
 	return !has_failed() || was_unsure();
 }

@@ -84,6 +84,7 @@ struct place {
 
 struct memory {
 	uint64_t bytes, blocks;
+	struct head *first; /* of all blocks */
 };
 
 struct sim {
@@ -236,5 +237,7 @@ void compare_context(struct sim *sim, const faas_context *context, const struct 
 /* ---- size.c, memory.c -------------------------------------------------------------------------------------------- */
 
 faas_allocator_config memory_config(struct memory *memory);
+/* Frees every block that is left: for a run that is given up. */
+void memory_drop_all(struct memory *memory);
 
 #endif

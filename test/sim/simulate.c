@@ -147,6 +147,8 @@ static long supervise(const struct options *options, bool *ret_failed)
 	(void)close(ends[0]);
 	(void)waitpid(pid, &status, 0);
 	*ret_failed = !WIFEXITED(status) || WEXITSTATUS(status) != 0;
+	if (WIFSIGNALED(status))
+		(void)printf("the run after %ld others was ended by signal %d\n", count - 1, WTERMSIG(status));
 	return count;
 }
 
