@@ -191,13 +191,11 @@ static struct model_attempt *attempt_of_init(struct sim *sim, struct model_funct
 	return attempt;
 }
 
-/* Without a fini nobody frees it. */
+/* It goes with the model, since without a fini, or where a run is given up, nobody else frees it. */
 static int *new_state(struct sim *sim, const struct model_function *function)
 {
-	int *state = function->has_fini ? malloc(sizeof(*state)) : model_alloc(&sim->model, sizeof(*state));
+	int *state = model_alloc(&sim->model, sizeof(*state));
 
-	if (!state)
-		abort();
 	*state = ++sim->workers;
 	sim->states_alive += function->has_fini;
 	return state;
@@ -256,7 +254,6 @@ void hook_fini(void *given, void *user)
 	int *state = given, number = state ? *state : 0;
 	bool was_step = false;
 
-	free(state);
 	sim->states_alive -= state != NULL;
 	if (has_failed())
 		return;
