@@ -3,6 +3,8 @@
  * How much memory a queued event counts as. The header says "in memory" and no more, so the library itself is asked:
  * each kind of event once, at each kind of function, in a runtime of its own.
  */
+#include <string.h>
+
 #include "sim.h"
 
 #include <stdlib.h>
@@ -12,6 +14,7 @@
 static struct {
 	uint64_t key, bytes;
 } known[KINDS];
+static uint64_t known_count;
 
 /* What is asked for. */
 struct question {
@@ -159,6 +162,12 @@ uint64_t model_bytes(const struct model_function *function, const struct model_e
 	for (at = draw_mix(key, 0) % KINDS; known[at].key != 0; at = (at + 1) % KINDS)
 		if (known[at].key == key)
 			return known[at].bytes;
+	/* Half full: forgotten, so that a place is found soon, and found at all. */
+	if (++known_count > KINDS / 2) {
+		memset(known, 0, sizeof(known));
+		known_count = 1;
+		at = draw_mix(key, 0) % KINDS;
+	}
 	known[at].key = key;
 	known[at].bytes = ask(&question);
 	return known[at].bytes;
