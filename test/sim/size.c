@@ -3,11 +3,10 @@
  * How much memory a queued event counts as. The header says "in memory" and no more, so the library itself is asked:
  * each kind of event once, at each kind of function, in a runtime of its own.
  */
-#include <string.h>
-
 #include "sim.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define KINDS 65536
 
