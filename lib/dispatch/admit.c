@@ -56,13 +56,6 @@ int faas__offer_begin(struct offer *offer, faas_runtime *runtime, faas_context *
 	return FAAS_OK;
 }
 
-int64_t faas__offer_deadline(const struct offer *offer, int64_t now)
-{
-	int64_t timeout_ms = offer->plan.config->timeout_ms;
-
-	return likely(timeout_ms == 0) ? TIME_NEVER : faas__time_after(now, faas__ms_to_ns(timeout_ms));
-}
-
 void faas__offer_end(struct offer *offer)
 {
 	if (likely(!offer->dropped))

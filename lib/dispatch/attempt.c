@@ -32,7 +32,8 @@ faas_context *faas__attempt_begin(struct runner *runner, faas_function *function
 	return context;
 }
 
-void faas__attempt_end(faas_context *context)
+/* What few attempts leave behind. */
+static void clean_up(faas_context *context)
 {
 	faas_runtime *runtime = context->runner->runtime;
 
@@ -40,8 +41,19 @@ void faas__attempt_end(faas_context *context)
 		faas__arena_reset(&context->arena, &runtime->allocator);
 	faas__answer_free(runtime, context->answer);
 	faas__message_free(runtime, context->message);
-	if (unlikely(context->deferral))
+	if (context->deferral)
 		faas__defer_close(context);
+}
+
+static inline void end_attempt(faas_context *context)
+{
+	if (unlikely(context->arena.chunks || context->answer || context->message || context->deferral))
+		clean_up(context);
+}
+
+void faas__attempt_end(faas_context *context)
+{
+	end_attempt(context);
 }
 
 /* Writes the times of what comes next, and only then lets others end it. */
@@ -132,7 +144,7 @@ static enum started end_failed_start(faas_context *context, int rc, bool ok, int
 		was_abandoned = load_acquire(&context->is_given_up) != 0;
 	if (was_abandoned)
 		return_from_overrun(context);
-	faas__attempt_end(context);
+	end_attempt(context);
 	return rc == 0 ? START_OVERRAN : START_FAILED;
 }
 
@@ -174,7 +186,7 @@ static bool ends_before_run(faas_context *context, int64_t now, struct tally *ta
 	begin_running(context, true, now, now);
 	if (!faas__settle_attempt(context, END_TIMED_OUT, FAAS_ETIMEDOUT, 0, now, tally))
 		return_from_overrun(context);
-	faas__attempt_end(context);
+	end_attempt(context);
 	return true;
 }
 
@@ -227,7 +239,7 @@ enum ran faas__attempt_run(faas_context *context, int64_t *now, struct tally *ta
 	code = !in_time ? FAAS_ETIMEDOUT : rc == 0 ? FAAS_OK : FAAS_EFAILED;
 	if (unlikely(context->deferral != NULL) && end == END_SUCCEEDED &&
 	    run_deferred(context, &end, &code, *now, &ran)) {
-		faas__attempt_end(context);
+		end_attempt(context);
 		return ran;
 	}
 	if (context->deferral && end != END_SUCCEEDED && rc != 0)
@@ -239,12 +251,12 @@ enum ran faas__attempt_run(faas_context *context, int64_t *now, struct tally *ta
 		return_from_overrun(context);
 		in_time = false;
 	}
-	faas__attempt_end(context);
+	end_attempt(context);
 	return in_time ? RAN : RAN_OVER;
 }
 
 /* The invocation is this thread's, and only now it may be read. */
-static void begin_attempt(faas_context *context, struct tally *tally)
+static inline void begin_attempt(faas_context *context, struct tally *tally)
 {
 	faas_invocation *invocation = context->invocation;
 	int64_t waited = context->runner->now - faas__ready_at(invocation);

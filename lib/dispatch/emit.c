@@ -19,33 +19,21 @@
 #include "dispatch/record.h"
 #include "dispatch/runner.h"
 
-/* Whether there must be a struct result: somebody can ask, the caller has a deadline, or a record will be made of it. */
-static inline bool needs_result(const faas_function *function, const struct parcel *parcel)
+static inline faas_invocation *make(struct offer *offer, struct lane *lane, faas_function *function,
+                                    const struct parcel *parcel)
 {
-	return parcel->has_handle || parcel->deadline != TIME_NEVER || function->wants_records;
+	faas_invocation *invocation = faas__invocation_new(offer->runtime, lane, function, &offer->plan, parcel);
+
+	if (likely(!function->wants_records) || !invocation || faas__follow_prepare(invocation, lane) == FAAS_OK)
+		return invocation;
+	faas__parcel_unmake(lane, invocation);
+	return NULL;
 }
 
 faas_invocation *faas__parcel_make(struct offer *offer, struct lane *lane, faas_function *function,
                                    const struct parcel *parcel)
 {
-	struct making making = {
-		.has_result = needs_result(function, parcel),
-		.has_handle = parcel->has_handle,
-		.is_sync = parcel->is_sync,
-		.shared = parcel->shared,
-		.sequence = parcel->sequence,
-		.stamp_ns = parcel->stamp_ns,
-	};
-	faas_invocation *invocation = faas__invocation_new(offer->runtime, lane, function, &offer->plan, &making);
-
-	if (likely(!making.has_result) || !invocation)
-		return invocation;
-	faas__result_of(invocation)->emission = parcel->emission;
-	faas__result_of(invocation)->deadline = parcel->deadline;
-	if (faas__follow_prepare(invocation, lane) == FAAS_OK)
-		return invocation;
-	faas__parcel_unmake(lane, invocation);
-	return NULL;
+	return make(offer, lane, function, parcel);
 }
 
 /* An invocation that nobody has seen. */
@@ -66,9 +54,11 @@ void faas__parcel_push(faas_invocation *invocation, const struct parcel *parcel)
 	faas__queue_push(invocation->function, invocation);
 }
 
-size_t faas__parcel_bytes(const struct offer *offer, const faas_function *function, const struct parcel *parcel)
+/* Memory an invocation of it counts for, as far as can be told before it is made. */
+static inline size_t parcel_bytes(const struct offer *offer, const faas_function *function,
+                                  const struct parcel *parcel)
 {
-	size_t header = faas__invocation_header(function, needs_result(function, parcel));
+	size_t header = faas__invocation_header(function, faas__parcel_needs_result(parcel, function));
 
 	/* As faas__invocation_bytes will count it; the zero byte behind the data is no part of a shared event there. */
 	if (parcel->shared)
@@ -84,10 +74,10 @@ int faas__offer_to(struct offer *offer, struct lane *lane, faas_function *functi
 	faas_invocation *invocation;
 
 	if (likely(code == FAAS_OK))
-		code = faas__admit_peek(function, faas__parcel_bytes(offer, function, parcel));
+		code = faas__admit_peek(function, parcel_bytes(offer, function, parcel));
 	if (unlikely(code != FAAS_OK))
 		return code;
-	invocation = faas__parcel_make(offer, lane, function, parcel);
+	invocation = make(offer, lane, function, parcel);
 	if (unlikely(!invocation))
 		return FAAS_ENOMEM;
 	code = faas__admit(offer, lane, function, faas__invocation_bytes(invocation));
@@ -109,7 +99,7 @@ int faas__offer_until(struct offer *offer, faas_function *function, const struct
 
 		/* What was dropped must not have to wait for this. */
 		faas__offer_end(offer);
-		if (!faas__await_room(offer, function, code, faas__parcel_bytes(offer, function, parcel)))
+		if (!faas__await_room(offer, function, code, parcel_bytes(offer, function, parcel)))
 			break;
 		lane = faas__lane_enter(offer->runtime, offer->runner);
 
@@ -479,7 +469,7 @@ int faas__emit(faas_runtime *runtime, faas_context *context, const faas_event_co
 		code = fan.first_refusal;
 		fan_reset(&fan);
 		faas__offer_end(&offer);
-		offer.may_wait = faas__await_room(&offer, refuser, code, faas__parcel_bytes(&offer, refuser, &fan.parcel));
+		offer.may_wait = faas__await_room(&offer, refuser, code, parcel_bytes(&offer, refuser, &fan.parcel));
 		faas_function_unref(refuser);
 	}
 	if (fan.waiting_count > 0)

@@ -18,18 +18,6 @@ struct offer {
 	faas_invocation *dropped;  /* pushed out of full queues: counted, to be settled out of the lane */
 };
 
-/* What is offered, the same for every function. */
-struct parcel {
-	struct shared_event *shared; /* NULL: in the invocation */
-	uint64_t sequence;
-	int64_t stamp_ns;
-	faas_emission *emission; /* NULL: none */
-	int64_t deadline;        /* the caller's; TIME_NEVER: none */
-	bool has_handle;         /* one reference is the caller's */
-	bool is_sync;
-};
-
-
 /* An invocation of what the parcel holds. In the lane. NULL: no memory. */
 faas_invocation *faas__parcel_make(struct offer *offer, struct lane *lane, faas_function *function,
                                    const struct parcel *parcel);
@@ -37,9 +25,6 @@ faas_invocation *faas__parcel_make(struct offer *offer, struct lane *lane, faas_
 void faas__parcel_unmake(struct lane *lane, faas_invocation *invocation);
 /* Queues one that was admitted. From here on others have it, but for the reference of a handle. */
 void faas__parcel_push(faas_invocation *invocation, const struct parcel *parcel);
-/* Memory an invocation of it counts for, as far as can be told before it is made. */
-size_t faas__parcel_bytes(const struct offer *offer, const faas_function *function, const struct parcel *parcel);
-
 /* Offers the event to one function, in the lane. FAAS_OK and the invocation (the caller's only if it has a handle), or
    why it was refused. */
 int faas__offer_to(struct offer *offer, struct lane *lane, faas_function *function, const struct parcel *parcel,
@@ -65,7 +50,12 @@ int faas__chain_extend(faas_context *context, struct event_plan *plan);
 int faas__await(faas_invocation *invocation, int64_t until);
 
 /* When the event's own timeout_ms is over, for one accepted at `now`; TIME_NEVER. */
-int64_t faas__offer_deadline(const struct offer *offer, int64_t now);
+static inline int64_t faas__offer_deadline(const struct offer *offer, int64_t now)
+{
+	int64_t timeout_ms = offer->plan.config->timeout_ms;
+
+	return likely(timeout_ms == 0) ? TIME_NEVER : faas__time_after(now, faas__ms_to_ns(timeout_ms));
+}
 
 /* ---- admit.c ----------------------------------------------------------------------------------------------------- */
 

@@ -220,6 +220,12 @@ struct faas_function {
 	struct histogram *run_histogram;
 };
 
+/* Whether there must be a struct result: somebody can ask, the caller has a deadline, or a record will be made of it. */
+static inline bool faas__parcel_needs_result(const struct parcel *parcel, const faas_function *function)
+{
+	return parcel->has_handle || parcel->deadline != TIME_NEVER || function->wants_records;
+}
+
 /* Bytes of an invocation before its event. */
 static inline size_t faas__invocation_header(const faas_function *function, bool has_result)
 {

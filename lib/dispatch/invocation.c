@@ -37,12 +37,12 @@ bool faas__invocation_end_attempt(faas_invocation *invocation, uint32_t attempt,
 	return false;
 }
 
-static void write_result(faas_invocation *invocation, faas_function *function)
+static void write_result(faas_invocation *invocation, faas_function *function, int64_t deadline)
 {
 	struct result *result = faas__result_of(invocation);
 
 	memset(result, 0, sizeof(*result));
-	result->deadline = TIME_NEVER;
+	result->deadline = deadline;
 	faas_function_ref(function);
 }
 
@@ -59,7 +59,7 @@ static void write_keyed(faas_invocation *invocation)
 		keyed->hash = faas__text_hash(key, strlen(key), invocation->function->runtime->hash_seed);
 }
 
-static void write_header(faas_invocation *invocation, faas_function *function, uint32_t bytes, uint32_t refs,
+static inline void write_header(faas_invocation *invocation, faas_function *function, uint32_t bytes, uint32_t refs,
                          uint32_t flags)
 {
 	invocation->function = function;
@@ -72,27 +72,28 @@ static void write_header(faas_invocation *invocation, faas_function *function, u
 }
 
 faas_invocation *faas__invocation_new(faas_runtime *runtime, struct lane *lane, faas_function *function,
-                                      const struct event_plan *plan, const struct making *making)
+                                      const struct event_plan *plan, const struct parcel *parcel)
 {
-	struct shared_event *shared = making->shared;
-	size_t header = faas__invocation_header(function, making->has_result);
-	uint32_t bytes = block_size(header + (shared ? 0 : plan->bytes));
+	bool has_result = faas__parcel_needs_result(parcel, function);
+	size_t header = faas__invocation_header(function, has_result);
+	uint32_t bytes = block_size(header + (parcel->shared ? 0 : plan->bytes));
 	faas_invocation *invocation = faas__block_alloc(&runtime->pool, &lane->blocks, bytes);
 
 	if (unlikely(!invocation))
 		return NULL;
-	write_header(invocation, function, bytes, making->has_handle ? 2 : 1,
-	             (making->has_result ? INVOCATION_HAS_RESULT : 0) | (shared ? INVOCATION_SHARED_EVENT : 0) |
-	                     (making->is_sync ? INVOCATION_IS_SYNC : 0) |
-	                     (function->is_ordered ? INVOCATION_IS_KEYED : 0));
-	if (making->has_result)
-		write_result(invocation, function);
-	if (shared) {
-		add_relaxed(&shared->refs, 1);
-		invocation->event = &shared->event;
+	write_header(invocation, function, bytes, parcel->has_handle ? 2 : 1,
+	             (has_result ? INVOCATION_HAS_RESULT : 0) | (parcel->shared ? INVOCATION_SHARED_EVENT : 0) |
+	                     (parcel->is_sync ? INVOCATION_IS_SYNC : 0) | (function->is_ordered ? INVOCATION_IS_KEYED : 0));
+	if (has_result) {
+		write_result(invocation, function, parcel->deadline);
+		faas__result_of(invocation)->emission = parcel->emission;
+	}
+	if (parcel->shared) {
+		add_relaxed(&parcel->shared->refs, 1);
+		invocation->event = &parcel->shared->event;
 	} else {
 		invocation->event = (faas_event *)(void *)((char *)invocation + header);
-		faas__event_write(plan, invocation->event, &runtime->origin, making->sequence, making->stamp_ns);
+		faas__event_write(plan, invocation->event, &runtime->origin, parcel->sequence, parcel->stamp_ns);
 	}
 	if (unlikely(function->is_ordered))
 		write_keyed(invocation);
@@ -122,7 +123,7 @@ void faas__record_write(faas_invocation *block, faas_function *function, faas_in
 	write_header(block, function, block->block_bytes, 1,
 	             INVOCATION_HAS_RESULT | INVOCATION_IS_RECORD | (function->is_ordered ? INVOCATION_IS_KEYED : 0));
 	block->event = of->event;
-	write_result(block, function);
+	write_result(block, function, TIME_NEVER);
 	if (function->is_ordered)
 		write_keyed(block);
 	record = faas__record_of(block);
@@ -207,7 +208,7 @@ static struct belongings take_belongings(faas_invocation *invocation)
 	return belongings;
 }
 
-static void free_in(faas_invocation *invocation, faas_runtime *runtime, struct lane *lane)
+static inline void free_in(faas_invocation *invocation, faas_runtime *runtime, struct lane *lane)
 {
 	if (faas__has_result(invocation) && faas__result_of(invocation)->follow) {
 		faas_invocation *follow = faas__result_of(invocation)->follow;

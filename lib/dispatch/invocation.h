@@ -226,19 +226,20 @@ bool faas__invocation_move(faas_invocation *invocation, uint32_t from, uint32_t 
 /* The same out of attempt number `attempt`. False: that one has been ended by somebody else. */
 bool faas__invocation_end_attempt(faas_invocation *invocation, uint32_t attempt, uint32_t to);
 
-/* What an invocation is made for. */
-struct making {
-	bool has_result;
-	bool has_handle;             /* one reference more, the caller's */
-	bool is_sync;
-	struct shared_event *shared; /* NULL: the event is in the invocation */
+/* What is offered, the same for every function. */
+struct parcel {
+	struct shared_event *shared; /* NULL: in the invocation */
 	uint64_t sequence;
 	int64_t stamp_ns;
+	struct faas_emission *emission; /* NULL: none */
+	int64_t deadline;            /* the caller's; TIME_NEVER: none */
+	bool has_handle;             /* one reference is the caller's */
+	bool is_sync;
 };
 
 /* Makes an invocation and, unless it is shared, its event. One reference, the queue's. NULL: no memory. */
 faas_invocation *faas__invocation_new(faas_runtime *runtime, struct lane *lane, faas_function *function,
-                                      const struct event_plan *plan, const struct making *making);
+                                      const struct event_plan *plan, const struct parcel *parcel);
 
 /* A block for a record: it has all parts. NULL: no memory. faas__record_write makes an invocation of it. */
 faas_invocation *faas__record_block(faas_runtime *runtime, struct lane *lane);
