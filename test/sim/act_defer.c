@@ -38,13 +38,13 @@ static void complete(struct sim *sim, const struct token *token, const struct dr
 	int answer = said == SAID_SUCCEEDED ? text : 0, message = said == SAID_SUCCEEDED ? 0 : text, expected;
 	faas_deferral *real = faas_deferral_ref(token->real);
 
-	(void)sim;
 	expected = model_complete(token->model, said, answer, message);
 	trace("complete event %d at f%d: %s, text %d -> %s", invocation->event->number, invocation->function->name,
 	      names[said], text, code_name(expected));
 	/* Its callback may drop the token. */
 	expect("complete", expected, real_complete(real, said, answer, message));
 	faas_deferral_unref(real);
+	learn(sim);
 }
 
 void act_complete(struct sim *sim, const struct draw *draw)
@@ -65,7 +65,7 @@ void act_token_ref(struct sim *sim, const struct draw *draw)
 	token->refs += faas_deferral_ref(token->real) != NULL;
 }
 
-static void unref(struct token *token)
+static void unref(struct sim *sim, struct token *token)
 {
 	faas_deferral *real = token->real;
 
@@ -75,6 +75,8 @@ static void unref(struct token *token)
 		(void)model_complete(token->model, SAID_ABANDONED, 0, 0);
 	}
 	faas_deferral_unref(real);
+	if (sim->runtime)
+		learn(sim);
 }
 
 void act_token_unref(struct sim *sim, const struct draw *draw)
@@ -84,7 +86,7 @@ void act_token_unref(struct sim *sim, const struct draw *draw)
 	if (!token)
 		return;
 	trace("unref the token of event %d, %d left", token->model->invocation->event->number, token->refs - 1);
-	unref(token);
+	unref(sim, token);
 }
 
 void tokens_drop_all(struct sim *sim)
@@ -92,7 +94,7 @@ void tokens_drop_all(struct sim *sim)
 	for (int i = 0; i < TOKENS; i++)
 		while (sim->tokens[i].real) {
 			expect("complete after closing", FAAS_ESETTLED, faas_complete(sim->tokens[i].real, NULL, 0, NULL));
-			unref(&sim->tokens[i]);
+			unref(sim, &sim->tokens[i]);
 		}
 }
 
@@ -124,7 +126,7 @@ void take_token(struct sim *sim, struct model_attempt *attempt, const struct dra
 		complete(sim, token, draw);
 		break;
 	case 9:
-		unref(token);
+		unref(sim, token);
 		break;
 	default:
 		break;

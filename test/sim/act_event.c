@@ -185,9 +185,12 @@ static void keep_emission(struct sim *sim, const struct fan *fan, faas_emission 
 	for (int i = 0; i < fan->count; i++) {
 		struct faas_emission_entry_stats entry = {.struct_size = sizeof(entry)};
 
-		if (fan->codes[i] != FAAS_OK || !draw_chance(draw, 10, 60))
+		if (fan->codes[i] != FAAS_OK)
 			continue;
 		(void)faas_emission_entry(real, i, &entry);
+		watch(sim, fan->invocations[i], entry.invocation);
+		if (!draw_chance(draw, 10, 60))
+			continue;
 		(void)handle_add(sim, faas_invocation_ref(entry.invocation), fan->invocations[i]);
 	}
 	emission_add(sim, real, fan->emission);
@@ -196,7 +199,7 @@ static void keep_emission(struct sim *sim, const struct fan *fan, faas_emission 
 void act_emit(struct sim *sim, const struct draw *draw)
 {
 	struct fan fan = {.event = new_event(sim, draw, true)};
-	bool all = draw_chance(draw, 7, 25), wants = draw_chance(draw, 8, 50);
+	bool all = draw_chance(draw, 7, 25), wants = draw_chance(draw, 8, model_has_jitter(&sim->model) ? 90 : 50);
 	faas_emission *real = NULL;
 	struct event_form form;
 	int result;
@@ -243,7 +246,8 @@ struct model_function *pick_function(struct sim *sim, const struct draw *draw)
 static void send_async(struct sim *sim, struct model_function *function, const struct model_event *event,
                        const struct draw *draw)
 {
-	bool wants = draw_chance(draw, 8, 70), by_name = function->is_open && draw_pick(draw, 9, 2) == 0;
+	bool wants = draw_chance(draw, 8, model_draws(function) ? 95 : 70);
+	bool by_name = function->is_open && draw_pick(draw, 9, 2) == 0;
 	struct model_invocation *invocation = new_invocation(sim, function, event, wants, false);
 	int expected = model_intake(&sim->model, is_inside(sim)), result;
 	faas_invocation *real = NULL;
@@ -269,8 +273,10 @@ static void send_async(struct sim *sim, struct model_function *function, const s
 		return;
 	expect("invoke_async", expected, result);
 	expect("invoke_async's handle", wants && expected == FAAS_OK, real != NULL);
-	if (real)
-		(void)handle_add(sim, real, invocation);
+	if (!real)
+		return;
+	watch(sim, invocation, real);
+	(void)handle_add(sim, real, invocation);
 }
 
 void send(struct sim *sim, struct model_function *function, const struct model_event *event, bool synchronous,

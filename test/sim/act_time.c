@@ -4,7 +4,7 @@
 
 static uint64_t retired(const struct faas_function_stats *stats)
 {
-	return stats->retired_idle + stats->retired_unregistered + stats->retired_closed;
+	return stats->retired_idle + stats->retired_surplus + stats->retired_unregistered + stats->retired_closed;
 }
 
 /*
@@ -110,12 +110,13 @@ static void expire_all(struct sim *sim)
 
 void catch_up(struct sim *sim)
 {
+	learn(sim);
 	if (sim->place->waits_on || sim->place->waits_for)
 		expire_awaited(sim);
 	if (sim->place->kind == PLACE_HOST)
 		expire_all(sim);
 	for (struct model_function *function = sim->model.functions; function; function = function->next)
-		if (function->real && ((function->provisioned > 0 && !function->has_init) ||
+		if (function->real && ((model_target(function) > 0 && !function->has_init) ||
 		                       (!function->has_fini && function->warm_count > 0)))
 			catch_up_with(sim, function);
 }
@@ -201,12 +202,13 @@ void act_drain(struct sim *sim, const struct draw *draw)
 
 /* ---- Time ------------------------------------------------------------------------------------------------------------ */
 
-void advance(struct sim *sim, int64_t duration)
+/* Whether there are looks, once a second. */
+static bool follows_demand(const struct sim *sim)
 {
-	trace("advance %lld ns", (long long)duration);
-	model_advance(&sim->model, duration);
-	expect("advance", FAAS_OK, faas_clock_advance(sim->clock, duration));
-	expect("now", sim->model.now, faas_clock_now(sim->clock));
+	for (const struct model_function *function = sim->model.functions; function; function = function->next)
+		if (model_look_at(function) != NEVER)
+			return true;
+	return false;
 }
 
 void act_advance(struct sim *sim, const struct draw *draw)
@@ -215,7 +217,7 @@ void act_advance(struct sim *sim, const struct draw *draw)
 
 	if (sim->place->holds_clock)
 		return;
-	switch (draw_pick(draw, 0, 8)) {
+	switch (draw_pick(draw, 0, 10)) {
 	case 0:
 		advance(sim, MS);
 		return;
@@ -229,6 +231,13 @@ void act_advance(struct sim *sim, const struct draw *draw)
 	case 4:
 		advance(sim, draw_pick(draw, 1, 200) * MS);
 		return;
+	case 8:
+	case 9:
+		if (follows_demand(sim)) {
+			advance(sim, draw_pick(draw, 1, 40) * 1000 * MS);
+			return;
+		}
+		/* fall through */
 	default:
 		expect("next due", FAAS_OK, faas_next_due(sim->runtime, &due));
 		if (due > 0)

@@ -15,9 +15,11 @@
  *     model_time.c     time passes: deadlines, delays
  *     model_slot.c     who may have a slot: of the function's own and of the runtime's concurrency
  *     model_worker.c   workers: warm, retired, ahead of need; what could run now, and when the next thing is due
+ *     model_demand.c   how many workers demand asks for
  *     model_key.c      what may begin in an ordered function
  *     model_rate.c     tokens
  *     model_retry.c    what follows a failed attempt
+ *     model_jitter.c   delays that are drawn: their bounds, and what the library tells of them
  *     model_expire.c   what is too old
  *     model_defer.c    handlers that have returned and are completed later
  *     model_settle.c   outcomes and counts
@@ -27,7 +29,8 @@
  *
  * Not promised, and nothing that the library would tell in time: which of several things comes first that the clock
  * brings to a function at the very same moment, that expire together in an ordered function, or that expire in several
- * turns of which nobody was told. Where that would show, the run ends there (unsure).
+ * turns of which nobody was told; and which of several delays of a function that were drawn is over. Where that would
+ * show, the run ends there (unsure).
  */
 #ifndef SIM_MODEL_H
 #define SIM_MODEL_H
@@ -73,6 +76,15 @@ struct model_worker {
 	struct model_worker *below; /* in its function's stack of warm ones */
 };
 
+/* What a function that follows demand remembers of it. */
+struct model_demand {
+	int64_t look_at;         /* NEVER: until something comes in */
+	double arrivals, run_ns; /* a look; an attempt */
+	uint64_t seen_arrivals, seen_runs, seen_run_ns;
+	uint64_t target, least;  /* workers; where rounding decides, the library may also have found `least` */
+	int64_t looked, counted; /* the last moments at which the clock did so, and 1 */
+};
+
 struct model_function {
 	struct model_function *next; /* by registration */
 	struct model *model;
@@ -87,6 +99,8 @@ struct model_function {
 	uint32_t provisioned;
 	bool is_ordered;
 	int64_t max_attempts, max_age, retry_backoff, retry_backoff_max;
+	int64_t jitter;      /* percent */
+	bool follows_demand;
 	int64_t rate_interval; /* 0: no limit */
 	int64_t rate_ahead;    /* how far a burst may run ahead */
 	uint64_t max_letters;
@@ -99,6 +113,9 @@ struct model_function {
 	uint64_t queued;
 	struct model_invocation *delays; /* the next due first; of those equally due, the one that was delayed first */
 	uint64_t delayed;
+	struct model_invocation *undecided; /* an attempt failed, and the draw says whether another follows */
+	uint64_t queue_doubt, queue_max_most; /* of queue_time: what the sum may be more, what the maximum may be */
+	struct model_demand demand;
 	uint64_t load_bytes;     /* of what is queued and what is delayed */
 	struct model_invocation *unsettled; /* in the order in which they were accepted */
 	uint64_t deferred;
@@ -136,7 +153,11 @@ struct model_invocation {
 	uint64_t bytes;
 	int hops;
 	int64_t accepted, caller_deadline;
-	int64_t ready;           /* since when it waits for the attempt that is next */
+	int64_t ready;           /* since when it waits for the attempt that is next; NEVER: within the bounds that follow */
+	int64_t ready_least, ready_most;
+	int64_t ready_doubt;     /* how much earlier it may have been */
+	bool was_clock;          /* of one that is undecided: the clock ended its attempt */
+	faas_invocation *watched; /* the library's; NULL: nobody can ask */
 	int status, code, handler_result;
 	int is_cold, attempts;
 	int64_t queued_ns, init_ns, run_ns, total_ns;
@@ -170,7 +191,7 @@ struct model_attempt {
 	struct model_worker *worker;
 	bool is_cold, is_init, is_given_up;
 	bool awaits_handler;     /* its init is over, its handler has not been called */
-	int64_t started, deadline, queued_ns, init_ns;
+	int64_t started, deadline, queued_ns, queued_doubt, init_ns;
 	int answer, message;     /* so far */
 	bool is_permanent;       /* it said that no retry can mend it */
 	struct model_deferral *deferral; /* that its handler took; NULL: none */
@@ -217,6 +238,7 @@ struct model {
 	struct model_invocation *target;  /* what the next attempt must be of, because somebody waits for it; NULL: any */
 	int due_now, due_later;           /* callbacks */
 	int64_t steps;                    /* of faas_run, so far */
+	uint64_t draws_over;              /* delays that were drawn, and ended */
 	int64_t mark;
 	void *arena;
 };

@@ -97,9 +97,11 @@ static void begin_invocation(struct model_attempt *attempt)
 	if (invocation->attempts++ == 0)
 		invocation->queued_ns = now - invocation->accepted;
 	attempt->queued_ns = now - invocation->ready;
+	attempt->queued_doubt = invocation->ready_doubt;
 	attempt->function->stats.cold_starts += attempt->is_cold;
 	attempt->function->stats.warm_starts += !attempt->is_cold;
 	model_rate_take(attempt->function);
+	model_demand_wake(attempt->function);
 }
 
 /* Why it may not; NULL: it may. */
@@ -179,7 +181,7 @@ static void write_result(const struct model_attempt *attempt, int64_t took)
 	invocation->init_ns = attempt->init_ns + (attempt->is_init ? took : 0);
 	invocation->run_ns = attempt->is_init ? 0 : took;
 	if (!attempt->is_init)
-		model_count_run(attempt->function, attempt->queued_ns, took);
+		model_count_run(attempt, took);
 }
 
 void model_attempt_failed(struct model_invocation *invocation, enum end how, int code, bool is_permanent)
@@ -280,7 +282,7 @@ static bool end_deferred(struct model_attempt *attempt)
 
 	switch (deferral->said) {
 	case SAID_NOTHING:
-		model_count_run(attempt->function, attempt->queued_ns, attempt->function->model->now - attempt->started);
+		model_count_run(attempt, attempt->function->model->now - attempt->started);
 		model_deferred(attempt);
 		return false;
 	case SAID_SUCCEEDED:

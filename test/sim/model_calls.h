@@ -123,6 +123,24 @@ struct model_invocation *model_first_ready(const struct model_function *function
 /* How many of the queued ones may begin, as far as order goes. */
 int model_count_ready(const struct model_function *function);
 
+/* ---- model_demand.c ---------------------------------------------------------------------------------------------- */
+
+/* An attempt begins: from now on there are looks. */
+void model_demand_wake(struct model_function *function);
+
+/* When the next one comes; NEVER. */
+int64_t model_look_at(const struct model_function *function);
+void model_look(struct model_function *function);
+
+/* The clock changes what a look counts. */
+void model_demand_counts(struct model_function *function);
+
+/* Workers that are kept and made ahead of need. */
+uint64_t model_target(const struct model_function *function);
+
+/* What the library says of it: it is believed where rounding decides. */
+void model_learn_target(struct model_function *function, uint64_t found);
+
 /* ---- model_rate.c ------------------------------------------------------------------------------------------------ */
 
 bool model_rate_lets(const struct model_function *function);
@@ -136,9 +154,33 @@ int64_t model_rate_next(const struct model_function *function, uint64_t behind);
 /* An attempt failed: true: another one follows, or its time is over. */
 bool model_retry(struct model_invocation *invocation);
 
+/* Another attempt follows, at a moment within these bounds. */
+void model_delay(struct model_invocation *invocation, int64_t least, int64_t most);
+
 /* The delay is over. */
-void model_end_delay(struct model_invocation *invocation);
+void model_end_delay(struct model_invocation *invocation, bool is_clock);
 void model_undelay(struct model_invocation *invocation);
+
+/* ---- model_jitter.c ---------------------------------------------------------------------------------------------- */
+
+/* Whether delays are drawn. */
+bool model_has_jitter(const struct model *model);
+bool model_draws(const struct model_function *function);
+
+/* Whether it depends on the draw what becomes of it, or how it ends: then it is left undecided. */
+bool model_leave_undecided(struct model_invocation *invocation, int64_t least, int64_t most);
+
+/* All that may have become of these. `found`: the library's numbers. `is_clock`: the clock has moved. */
+void model_learn_draws(struct model_function *function, const struct faas_function_stats *found, bool is_clock);
+
+/* How long an attempt waited, where that is not known. */
+void model_learn_queue_time(struct model_function *function, const struct faas_latency_stats *found);
+
+/* Whether this may be the time until the next thing is due; `expected`: without what was drawn. */
+bool model_may_be_due(const struct model *model, int64_t expected, int64_t found);
+
+/* The first moment at which a delay that was drawn may, or must, be over; NEVER. */
+int64_t model_first_draw(const struct model *model, bool must);
 
 /* ---- model_expire.c ----------------------------------------------------------------------------------------------- */
 
@@ -225,7 +267,7 @@ void model_settle_waiting(struct model_invocation *invocation, enum end end, int
 
 /* The same, of one that was taken out of the queue before. */
 void model_settle_unrun(struct model_invocation *invocation, enum end end, int code);
-void model_count_run(struct model_function *function, int64_t queued_ns, int64_t run_ns);
+void model_count_run(const struct model_attempt *attempt, int64_t run_ns);
 int model_code_of(enum end end);
 
 /* A callback was asked for: true: it comes at once. */

@@ -32,6 +32,26 @@ static void add_delay(struct model_invocation *invocation)
 	function->model->queued_bytes += invocation->bytes;
 }
 
+void model_delay(struct model_invocation *invocation, int64_t least, int64_t most)
+{
+	struct model_function *function = invocation->function;
+
+	if (function->model->is_clock)
+		model_clock_brings(function, false);
+	function->stats.retries++;
+	/* What this one said is nothing to anybody. */
+	invocation->handler_result = 0;
+	invocation->message = 0;
+	invocation->ready = least == most ? most : NEVER;
+	invocation->ready_least = least;
+	invocation->ready_most = most;
+	invocation->ready_doubt = 0;
+	if (most > function->model->now)
+		add_delay(invocation);
+	else
+		model_enqueue(invocation);
+}
+
 void model_undelay(struct model_invocation *invocation)
 {
 	struct model_function *function = invocation->function;
@@ -46,35 +66,28 @@ void model_undelay(struct model_invocation *invocation)
 	function->model->queued_bytes -= invocation->bytes;
 }
 
-void model_end_delay(struct model_invocation *invocation)
+void model_end_delay(struct model_invocation *invocation, bool is_clock)
 {
 	model_undelay(invocation);
-	model_clock_brings(invocation->function, true);
+	if (is_clock)
+		model_clock_brings(invocation->function, true);
 	model_enqueue(invocation);
 }
 
 bool model_retry(struct model_invocation *invocation)
 {
 	struct model_function *function = invocation->function;
-	int64_t due = function->model->now + delay(function, invocation->attempts);
+	int64_t longest = delay(function, invocation->attempts), most = function->model->now + longest;
+	int64_t least = most - longest / 100 * function->jitter;
 	int code;
 
 	if (invocation->is_sync || !function->is_open || invocation->attempts >= function->max_attempts)
 		return false;
-	if (model_is_late(invocation, due, &code)) {
-		model_settle(invocation, END_EXPIRED, code);
+	if (model_leave_undecided(invocation, least, most))
 		return true;
-	}
-	if (function->model->is_clock)
-		model_clock_brings(function, false);
-	function->stats.retries++;
-	/* What this one said is nothing to anybody. */
-	invocation->handler_result = 0;
-	invocation->message = 0;
-	invocation->ready = due;
-	if (due > function->model->now)
-		add_delay(invocation);
+	if (model_is_late(invocation, least, &code))
+		model_settle(invocation, END_EXPIRED, code);
 	else
-		model_enqueue(invocation);
+		model_delay(invocation, least, most);
 	return true;
 }

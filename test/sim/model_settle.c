@@ -183,10 +183,16 @@ static void add_duration(struct faas_latency_stats *latency, int64_t ns)
 		latency->max_ns = (uint64_t)ns;
 }
 
-void model_count_run(struct model_function *function, int64_t queued_ns, int64_t run_ns)
+void model_count_run(const struct model_attempt *attempt, int64_t run_ns)
 {
+	struct model_function *function = attempt->function;
+	uint64_t queued_most = (uint64_t)(attempt->queued_ns + attempt->queued_doubt);
+
 	function->stats.requests++;
 	function->stats.billed_ms += (uint64_t)((run_ns + MS - 1) / MS);
-	add_duration(&function->stats.queue_time, queued_ns);
+	add_duration(&function->stats.queue_time, attempt->queued_ns);
+	function->queue_doubt += (uint64_t)attempt->queued_doubt;
+	if (queued_most > function->queue_max_most)
+		function->queue_max_most = queued_most;
 	add_duration(&function->stats.run_time, run_ns);
 }

@@ -19,7 +19,7 @@ void model_function_stats(const struct model_function *function, struct faas_fun
 	stats.starting = function->starting;
 	stats.busy = function->busy;
 	stats.warm = function->warm_count;
-	stats.warm_target = function->is_open ? function->provisioned : 0;
+	stats.warm_target = function->is_open ? model_target(function) : 0;
 	*ret_stats = stats;
 }
 

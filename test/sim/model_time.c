@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Time passes: at exactly their moments deadlines end what runs or is deferred, and delays end. */
+/* Time passes: at exactly their moments deadlines end what runs or is deferred, delays end, and demand is looked at. */
 #include "model.h"
 
 #include "report.h"
@@ -14,6 +14,8 @@ void model_clock_brings(struct model_function *function, bool is_delay)
 		unsure();
 	if (model->clock_admitted == moment)
 		unsure();
+	if (!is_delay)
+		model_demand_counts(function);
 	model->clock_brought = moment;
 	function->clock_brought = moment;
 	function->clock_brought_delay = is_delay;
@@ -39,15 +41,18 @@ static void pass_deadline(struct model_attempt *attempt)
 	bool is_init_late = attempt->is_init && attempt->function->model->now >=
 	                                            after(attempt->started, attempt->function->init_deadline);
 
+	if (!attempt->is_init)
+		model_demand_counts(attempt->function);
 	model_give_up(attempt, is_init_late ? END_FAILED : END_TIMED_OUT);
 }
 
-/* What is due first. At most one of them is set. */
+/* What is due first. At most one of them is set. A delay that was drawn is not among it: the library tells of it. */
 struct moment {
 	int64_t at;
 	struct model_attempt *attempt;
 	struct model_deferral *deferral;
 	struct model_invocation *delay;
+	struct model_function *look;
 };
 
 static struct moment next_moment(const struct model *model)
@@ -63,9 +68,12 @@ static struct moment next_moment(const struct model *model)
 	for (struct model_deferral *deferral = model->deferrals; deferral; deferral = deferral->next)
 		if (deferral->deadline < moment.at)
 			moment = (struct moment){.at = deferral->deadline, .deferral = deferral};
-	for (const struct model_function *function = model->functions; function; function = function->next)
+	for (struct model_function *function = model->functions; function; function = function->next) {
 		if (function->delays && function->delays->ready < moment.at)
 			moment = (struct moment){.at = function->delays->ready, .delay = function->delays};
+		if (model_look_at(function) < moment.at)
+			moment = (struct moment){.at = model_look_at(function), .look = function};
+	}
 	return moment;
 }
 
@@ -90,8 +98,10 @@ void model_advance(struct model *model, int64_t duration)
 			pass_deadline(moment.attempt);
 		else if (moment.deferral)
 			model_end_deferral(moment.deferral, END_TIMED_OUT);
+		else if (moment.delay)
+			model_end_delay(moment.delay, true);
 		else
-			model_end_delay(moment.delay);
+			model_look(moment.look);
 	}
 	model->is_clock = false;
 	model->is_later = false;

@@ -6,6 +6,8 @@
 
 #include "report.h"
 
+#define SURPLUS (20000 * MS) /* how long a worker idles that demand does not ask for */
+
 uint64_t model_present(const struct model_function *function)
 {
 	return function->warm_count + function->busy + function->starting;
@@ -44,12 +46,18 @@ static struct model_worker *bottom(const struct model_function *function)
 	return worker;
 }
 
+/* Whether a worker that nobody asks for goes sooner than others. The last one does not. */
+static bool goes_sooner(const struct model_function *function)
+{
+	return function->follows_demand && model_present(function) > 1 && function->keep_warm > SURPLUS;
+}
+
 /* When the oldest warm worker is to go; NEVER. */
 static int64_t idle_end(const struct model_function *function)
 {
-	if (function->warm_count == 0 || model_present(function) <= function->provisioned)
+	if (function->warm_count == 0 || model_present(function) <= model_target(function))
 		return NEVER;
-	return after(bottom(function)->idle_since, function->keep_warm);
+	return after(bottom(function)->idle_since, goes_sooner(function) ? SURPLUS : function->keep_warm);
 }
 
 static bool may_retire(const struct model_function *function)
@@ -78,7 +86,7 @@ bool model_wants_provisioned(const struct model_function *function)
 {
 	return function->is_open && function->model->phase == PHASE_OPEN && model_has_slot(function) &&
 	       may_start(function) && function->model->now >= function->provision_after &&
-	       model_present(function) < function->provisioned;
+	       model_present(function) < model_target(function);
 }
 
 /* Takes the worker with this state out of a stack; NULL: it is not in it. */
@@ -101,6 +109,8 @@ static void count_retired(struct model_function *function)
 		function->stats.retired_closed++;
 	else if (!function->is_open)
 		function->stats.retired_unregistered++;
+	else if (goes_sooner(function))
+		function->stats.retired_surplus++;
 	else
 		function->stats.retired_idle++;
 }
@@ -128,8 +138,8 @@ void model_retired(struct model_function *function, int state, bool *ret_was_ste
 		complain("retired", "another worker of f%d than the one that is due", function->name);
 		return;
 	}
-	function->warm_count--;
 	count_retired(function);
+	function->warm_count--;
 }
 
 /* ---- What may happen ----------------------------------------------------------------------------------------------- */
@@ -157,7 +167,7 @@ static int64_t function_due(const struct model_function *function)
 		due = sooner(due, model_rate_next(function, 0));
 	if (function->is_paused && function->paused_until > now)
 		due = sooner(due, function->paused_until);
-	if (model_present(function) < function->provisioned && function->provision_after > now) {
+	if (model_present(function) < model_target(function) && function->provision_after > now) {
 		int64_t start = function->provision_after;
 
 		if (function->is_paused && function->paused_until > start)

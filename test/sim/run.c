@@ -113,6 +113,7 @@ static void let_go(struct sim *sim)
 {
 	compare_tokens(sim);
 	tokens_drop_all(sim);
+	unwatch_all(sim);
 	handles_drop_all(sim);
 	for (struct model_function *function = sim->model.functions; function; function = function->next)
 		faas_function_unref(function->real);

@@ -120,6 +120,14 @@ static int end_handler(struct sim *sim, struct model_attempt *attempt, const str
 	return result;
 }
 
+/* Of the functions that follow demand some take long, so that it asks for workers. */
+static bool is_slow(const struct model_function *function)
+{
+	const struct draw draw = {.seed = function->script.seed, .plain = function->script.plain};
+
+	return function->follows_demand && draw_chance(&draw, 21, 60);
+}
+
 int script_handler(struct sim *sim, struct model_attempt *attempt, const struct model_event *event)
 {
 	const struct model_invocation *invocation = attempt->invocation;
@@ -144,6 +152,8 @@ int script_handler(struct sim *sim, struct model_attempt *attempt, const struct 
 	}
 	if (draw_pick(&draw, 17, 2) == 0)
 		take_time(sim, &draw, 18, attempt->function->deadline);
+	if (is_slow(attempt->function) && draw_chance(&more, 20, 60))
+		advance(sim, draw_pick(&more, 21, 2000) * MS);
 	/* So that not too much falls due at the same moment. */
 	if (draw_chance(&more, 18, 90))
 		advance(sim, 1 + draw_pick(&more, 19, 7));

@@ -10,6 +10,7 @@
  *     act_*.c        each asks the model what should happen, does it, compares
  *     hooks.c        what the library calls: tells the model who got a turn
  *     script.c       what a handler, an init or a callback does then
+ *     learn.c        asks the library what it has drawn, and lets time pass
  *     compare*.c     everything that can be asked, asked of both
  *     size.c, memory.c  how much memory an event counts as; the allocator, which counts
  *     model*.c       the model
@@ -62,6 +63,12 @@ struct token {
 	int refs;
 };
 
+/* A handle that the simulator itself keeps while the invocation is not settled. */
+struct watch {
+	struct watch *next;
+	struct model_invocation *model;
+};
+
 struct emission_handle {
 	faas_emission *real;
 	struct model_emission *model;
@@ -95,6 +102,7 @@ struct sim {
 	struct handle handles[HANDLES];
 	struct emission_handle emissions[EMISSIONS];
 	struct token tokens[TOKENS];
+	struct watch *watches;
 	struct place *place;
 	int events;
 	int workers;      /* states that inits made */
@@ -195,13 +203,22 @@ void take_steps(struct sim *sim, int most);
 
 /* The invocation that a wait made from here would run now; NULL: none. */
 struct model_invocation *awaited(const struct place *place);
-void advance(struct sim *sim, int64_t duration);
 
 /* Tells the model what the library did without calling anybody. */
 void catch_up(struct sim *sim);
 
 /* After a call in which steps were taken: nothing is left that had to come before it ended. */
 void expect_rest(struct sim *sim);
+
+/* ---- learn.c ----------------------------------------------------------------------------------------------------- */
+
+/* Its status is asked for as long as it is not settled, where delays are drawn. */
+void watch(struct sim *sim, struct model_invocation *invocation, faas_invocation *real);
+void unwatch_all(struct sim *sim);
+
+/* Tells the model what the library has drawn. */
+void learn(struct sim *sim);
+void advance(struct sim *sim, int64_t duration);
 
 /* ---- hooks.c, script.c ------------------------------------------------------------------------------------------- */
 
@@ -227,6 +244,9 @@ const char *script_text(int number);
 /* ---- compare.c --------------------------------------------------------------------------------------------------- */
 
 void compare_functions(struct sim *sim);
+
+/* Where there are rates, the library may tell too early when something is due. */
+bool has_rates(const struct sim *sim);
 void compare_all(struct sim *sim, bool with_totals);
 void compare_handle(struct handle *handle);
 
