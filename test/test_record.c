@@ -286,6 +286,46 @@ static void without_the_destination_a_failure_is_a_dead_letter(void **state)
 	assert_int_equal(3, bed_stats(bed, "f").records_refused);
 }
 
+static struct {
+	int lines;
+	char function[FAAS_MAX_NAME + 1], message[256];
+} logged;
+
+static void log_sink(void *user, int32_t level, const char *function, const char *message)
+{
+	(void)user;
+	assert_int_equal(FAAS_LOG_WARNING, level);
+	logged.lines++;
+	snprintf(logged.function, sizeof(logged.function), "%s", function);
+	snprintf(logged.message, sizeof(logged.message), "%s", message);
+}
+
+static void the_first_record_that_a_function_cannot_pass_on_is_logged(void **state)
+{
+	struct bed bed;
+
+	(void)state;
+	logged.lines = 0;
+	bed_open(&bed, FAAS_RUNTIME(.log = log_sink));
+	bed_register(&bed, "f", TRIAL(.user = &trial, .on_success = "nobody"));
+	bed_register(&bed, "g", TRIAL(.user = &trial, .on_success = "nowhere"));
+	bed_queue(&bed, "f", NULL);
+	bed_run(&bed);
+	assert_int_equal(1, logged.lines);
+	assert_string_equal("f", logged.function);
+	assert_non_null(strstr(logged.message, "nobody"));
+	assert_non_null(strstr(logged.message, "FAAS_ENOTFOUND"));
+	bed_queue(&bed, "f", NULL);
+	bed_run(&bed);
+	assert_int_equal(1, logged.lines);
+	bed_queue(&bed, "g", NULL);
+	bed_run(&bed);
+	assert_int_equal(2, logged.lines);
+	assert_string_equal("g", logged.function);
+	assert_int_equal(2, bed_stats(&bed, "f").records_refused);
+	bed_close(&bed);
+}
+
 /* Fills a function's queue from within a handler of another. */
 static void fill_bad(faas_context *context, void *arg)
 {
@@ -419,6 +459,7 @@ int main(void)
 		TEST(what_was_cancelled_or_dropped_leaves_no_record),
 		TEST(synchronous_calls_leave_no_record),
 		TEST(without_the_destination_a_failure_is_a_dead_letter),
+		TEST(the_first_record_that_a_function_cannot_pass_on_is_logged),
 		TEST(what_a_full_destination_refused_is_a_dead_letter),
 		TEST(a_destination_may_drop_its_oldest_for_a_record),
 		TEST(a_function_that_is_its_own_destination_ends_after_16_hops),

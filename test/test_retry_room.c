@@ -130,6 +130,7 @@ struct glance {
 	faas_clock *clock;
 	faas_invocation *invocation;
 	int status[3];
+	int wait[3];
 	struct faas_function_stats stats[3];
 	int cancelled;
 };
@@ -145,6 +146,7 @@ static void overrun_and_look(faas_context *context, void *arg)
 	for (int i = 0; i < 3; i++) {
 		(void)faas_clock_advance(glance->clock, steps[i]);
 		glance->status[i] = faas_invocation_status(glance->invocation);
+		glance->wait[i] = faas_invocation_wait(glance->invocation, FAAS_NEVER);
 		peek_at_self(context, &glance->stats[i]);
 	}
 	glance->cancelled = faas_context_is_cancelled(context);
@@ -165,6 +167,9 @@ static void a_timed_out_attempt_is_retried_while_its_handler_still_runs(void **s
 	assert_int_equal(FAAS_STATUS_DELAYED, glance.status[0]);
 	assert_int_equal(FAAS_STATUS_QUEUED, glance.status[1]);
 	assert_int_equal(FAAS_STATUS_QUEUED, glance.status[2]);
+	/* It may wait for its own retry, but its time is over. */
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(FAAS_EPENDING, glance.wait[i]);
 	assert_int_equal(1, glance.stats[0].delayed);
 	assert_int_equal(1, glance.stats[0].overrunning);
 	assert_int_equal(0, glance.stats[0].running);

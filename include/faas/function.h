@@ -100,7 +100,8 @@ typedef struct faas_function_config {
 	int32_t reserved_concurrency; /* of the runtime's max_concurrency; at most this function's. 0: none */
 	int32_t warm_policy;       /* FAAS_WARM_KEEP (0) or FAAS_WARM_DEMAND */
 	int32_t reserved;
-	const char *on_success;    /* the function that gets a record of each asynchronous success. NULL: none */
+	const char *on_success;    /* the function that gets a record of each asynchronous success. It need not be
+	                              registered yet; the first record that is not taken is logged. NULL: none */
 	const char *on_failure;    /* the function that gets a record of each failure instead of the dead letters. NULL:
 	                              none */
 	faas_handler_fn *handler;  /* required */

@@ -2,16 +2,17 @@
 /*
  * Warmth that follows demand (FAAS_WARM_DEMAND). Once a second, while anything comes in or is still remembered, arrivals
  * and the mean time of an attempt are smoothed; their product is the load: how many workers are busy at a time (Little,
- * "A proof for the queuing formula L = lambda W", Operations Research 9, 1961). What is kept warm is the load and four times
- * its square root more, rounded up (after Halfin and Whitt, "Heavy-traffic limits for queues with many exponential servers", Operations
- * Research 29, 1981). The factor and the time for which surplus workers idle were chosen by test/bench/warmth.c.
+ * "A proof for the queuing formula L = lambda W", Operations Research 9, 1961). What is kept warm is the load and four
+ * times its square root more, rounded up (after Halfin and Whitt, "Heavy-traffic limits for queues with many exponential
+ * servers", Operations Research 29, 1981). The factor and the time for which surplus workers idle were chosen by
+ * test/bench/warmth.c.
  */
 #include "dispatch/function.h"
 #include "dispatch/runtime.h"
 
 #define LOOK_NS 1000000000
 #define SMOOTHING 0.0670 /* 1 - 2^(-1/10): a half-life of ten looks */
-#define MARGIN 4           /* square roots of the load, for chance */
+#define MARGIN 4         /* square roots of the load, for chance */
 #define LEAST_LOAD 0.0001
 #define MOST_WORKERS 1000000.0
 

@@ -172,6 +172,7 @@ struct faas_function {
 	on_own_line atomic_u32 refs; /* the registry until finished, handles, bindings, set timers, answerable invocations */
 	atomic_u32 is_closed;        /* writer: unregister, close; readers: emitters */
 	atomic_u32 room_waiters;     /* emitters that wait for room */
+	atomic_u32 is_refusal_logged; /* a destination has refused a record before */
 	atomic_u32 chores;           /* something besides events wants a turn */
 	struct list node;            /* under runtime.functions_mu: in function_list */
 	struct list bindings;        /* under route.mu */

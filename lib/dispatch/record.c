@@ -11,6 +11,8 @@
  */
 #include "dispatch/record.h"
 
+#include <stdio.h>
+
 #include "dispatch/emit.h"
 #include "dispatch/runtime.h"
 
@@ -64,6 +66,18 @@ int faas__record_offer(faas_function *function, faas_invocation *block, faas_inv
 	return code;
 }
 
+/* The first refusal is worth a word: most often the destination's name is misspelt. In no lane, under no lock. */
+static void log_refusal(faas_function *function, const char *destination, int code)
+{
+	char message[200];
+
+	if (exchange_seq_cst(&function->is_refusal_logged, 1) != 0)
+		return;
+	(void)snprintf(message, sizeof(message), "the destination %s has not taken a record: %s (%s)", destination,
+	               faas_strerror(code), faas_error_name(code));
+	faas__log(function->runtime, FAAS_LOG_WARNING, function->name, message);
+}
+
 /* Passes the record on. False: it was refused, or there is no such function. */
 static bool pass_on(faas_invocation *invocation, const char *destination, bool from_monitor)
 {
@@ -85,6 +99,8 @@ static bool pass_on(faas_invocation *invocation, const char *destination, bool f
 	else
 		function->counts.records_refused++;
 	faas__mutex_unlock(&function->mu);
+	if (code != FAAS_OK && !from_monitor)
+		log_refusal(function, destination, code);
 	return code == FAAS_OK;
 }
 
