@@ -58,6 +58,19 @@ typedef _Atomic(int64_t) atomic_i64;
 #define prefetch(p) ((void)(p))
 #endif
 
+/* Fetches a line that is about to be written, so that it need not be asked for twice: once to read, once to own it. */
+static inline void prefetch_to_write(const void *p)
+{
+#if defined(__x86_64__)
+	/* The compilers emit this instruction only where they are told that it exists; without it, it does nothing. */
+	__asm__ volatile("prefetchw %0" : : "m"(*(const char *)p));
+#elif defined(__GNUC__)
+	__builtin_prefetch(p, 1);
+#else
+	(void)p;
+#endif
+}
+
 /* What a spinning loop does between two looks, so that the sibling core and the power budget get their share. */
 static inline void cpu_relax(void)
 {

@@ -30,6 +30,7 @@
 #define SLAB_HEADER 64u
 #define MAGAZINE_BYTES 8192u /* of blocks in a magazine, so that large sizes hoard no more than small ones */
 #define MAGAZINE_MAX 64u
+#define PREFETCH_BYTES 256u  /* of the block that is next */
 
 struct free_block {
 	struct free_block *next;          /* in its magazine, or in its slab */
@@ -269,7 +270,10 @@ void *faas__block_alloc(struct block_pool *pool, struct block_cache *cache, size
 	block = loaded->first;
 	loaded->first = block->next;
 	loaded->count--;
-	prefetch(loaded->first);
+	/* Most likely it was last written on another core. By the time that it is asked for, it is here. */
+	if (likely(loaded->first != NULL))
+		for (size_t at = 0; at < size && at < PREFETCH_BYTES; at += FAAS_LINE)
+			prefetch_to_write((char *)loaded->first + at);
 	return block;
 }
 

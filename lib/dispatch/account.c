@@ -433,7 +433,7 @@ void faas__function_check(faas_function *function)
 		if (++linked == CHECKED_LINKS)
 			break;
 	}
-	assert(linked <= LOAD_EVENTS(load_relaxed(&function->load)) || load_relaxed(&function->is_closed));
+	assert(linked <= LOAD_EVENTS(faas__queue_in(function)) || load_relaxed(&function->is_closed));
 	assert(faas__queue_delayed(function) <= function->held);
 	assert(function->active >= 0 && function->active <= function->max_concurrency);
 	/* The worker of a deferred attempt may still be on its way back, its slot already given away. */

@@ -74,7 +74,7 @@ static bool drop_oldest(struct offer *offer, struct lane *lane, faas_function *f
 	faas__mutex_lock(&function->mu);
 	invocation = faas__queue_pop_oldest(function, &freed);
 	if (invocation) {
-		sub_seq_cst(&function->load, freed);
+		faas__queue_left(function, freed);
 		dropped = faas__invocation_move(invocation, PHASE_QUEUED, PHASE_SETTLING);
 		if (dropped) {
 			faas__count_end(function, false, END_DROPPED);
@@ -123,15 +123,13 @@ int faas__admit(struct offer *offer, struct lane *lane, faas_function *function,
 
 int faas__admit_peek(const faas_function *function, size_t bytes)
 {
-	uint64_t load = faas__queue_load(function);
-
-	if (load_relaxed(&function->is_closed))
+	if (unlikely(load_relaxed(&function->is_closed)))
 		return FAAS_ENOTFOUND;
+	if (likely(faas__queue_seems_roomy(function, bytes)))
+		return FAAS_OK;
 	if (function->drops_oldest && faas__queue_could_fit(function, bytes))
 		return FAAS_OK;
-	if (LOAD_EVENTS(load) >= function->max_events || LOAD_BYTES(load) + bytes > function->max_bytes)
-		return FAAS_EFULL;
-	return FAAS_OK;
+	return faas__queue_has_room(function, faas__queue_load(function), bytes) ? FAAS_OK : FAAS_EFULL;
 }
 
 /* Whether the event could ever fit. */

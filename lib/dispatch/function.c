@@ -364,7 +364,7 @@ struct cancelled {
 
 bool faas__function_is_over(const faas_function *function)
 {
-	return function->is_sealed && !function->is_finished && load_seq_cst(&function->load) == 0 &&
+	return function->is_sealed && !function->is_finished && faas__queue_in(function) == 0 &&
 	       function->active == 0 && function->busy == 0 && function->counts.unpublished == 0 && function->warm_count == 0 && function->retiring == 0 &&
 	       load_seq_cst(&function->turn.state) != TURN_READY;
 }
@@ -441,7 +441,7 @@ static void cancel_queue(faas_function *function, struct cancelled *cancelled) h
 		cancelled->freed += LOAD_EVENT + faas__invocation_bytes(invocation);
 		cancelled->delayed += cancel_one(function, invocation, PHASE_DELAYED, cancelled);
 	}
-	sub_seq_cst(&function->load, cancelled->freed);
+	faas__queue_left(function, cancelled->freed);
 }
 
 /* Out of the lock: what cancel_queue left to do. */

@@ -2,14 +2,18 @@
 /*
  * A function: its queue, its workers, its counts.
  *
- * The queue has two ends. Emitters reserve room in `load` by compare-and-swap and push to `inbox` without a lock. The
+ * The queue has two ends. Emitters reserve room in `admitted` by compare-and-swap and push to `inbox` without a lock. The
  * rest is under `mu`: takers pop from `backlog` first, then from the inbox. An invocation that must leave from the
  * middle (cancelled, claimed by a waiter) is reached by moving the inbox to the backlog, which is linked both ways.
  *
- *     load.events  == invocations in inbox + backlog + held, and reserved and about to be pushed
+ * Emitters write one line and takers another, and neither looks at the other's more than once in a batch, since a line
+ * that goes to another core and back costs as much as all the rest of an emit. So room is counted by two words that
+ * only grow; emitters go by `released_seen`, an older value of `released`, until that seems full.
+ *
+ *     admitted - popped    == invocations in inbox + backlog + held, and reserved and about to be pushed
+ *     admitted - released  == the same and those that threads took beyond the one they began with: this is bounded, but
+ *                             for retries, which always find room
  *     held         == delayed ones + those that wait behind their key: in the queue, but not to be begun
- *     ahead.events == invocations that threads took beyond the one they began with; load + ahead is bounded, but for
- *                     retries, which always find room
  *     active      == attempts, inits and deferrals that hold a slot (overruns included), never above max_concurrency
  *     accepted + retries == started + unstarted ends + queued + delayed       queued, running are derived, see account.c
  *     started     == started ends + retries + deferred + running
@@ -39,7 +43,7 @@ struct worker {
 	int64_t idle_since; /* under function.mu */
 };
 
-/* load: events in the upper 24 bits, bytes in the lower 40. */
+/* A load: events in the upper 24 bits, bytes in the lower 40. Sums may overflow; differences are right all the same. */
 #define LOAD_EVENT ((uint64_t)1 << 40)
 #define LOAD_BYTES(load) ((load) & (LOAD_EVENT - 1))
 #define LOAD_EVENTS(load) ((load) >> 40)
@@ -67,9 +71,6 @@ struct tally {
 	atomic_u32 ended[END_COUNT];
 	atomic_u32 published; /* of the ended ones, those whose waiters have been told */
 	atomic_u32 samples; /* entries below that are complete */
-	atomic_u64 billed_ms;
-	uint8_t queue_bucket[BATCH_MAX];
-	uint8_t run_bucket[BATCH_MAX];
 	int64_t queue_ns[BATCH_MAX];
 	int64_t run_ns[BATCH_MAX];
 };
@@ -143,14 +144,13 @@ struct faas_function {
 	faas_init_fn *init;
 	faas_fini_fn *fini;
 	void *user;
-	void (*release)(void *user);
 	uint64_t index;            /* order of registration */
 	uint32_t flags;
 	uint32_t max_events;
 	uint16_t header_bytes;     /* of an invocation, without a result and the event */
 	bool wants_records;        /* has a destination, so that every invocation has a result */
 	uint64_t max_bytes;
-	int64_t deadline_ns, init_deadline_ns, init_backoff_ns, keep_warm_ns; /* TIME_NEVER: none */
+	int64_t deadline_ns, keep_warm_ns; /* TIME_NEVER: none */
 	int64_t max_concurrency;   /* INT64_MAX: unlimited */
 	uint32_t provisioned;
 	uint32_t reserved;         /* of the runtime's concurrency; under mu: 0 when closed */
@@ -160,17 +160,20 @@ struct faas_function {
 	bool drops_oldest;
 	bool is_ordered;
 	bool follows_demand;
+	atomic_u32 is_closed;      /* writer: unregister, close; readers: emitters */
 	char name[FAAS_MAX_NAME + 1];
 
-	/* emitters write these: one line */
+	/* the emitters' line: they write the first four, and read the turn's state */
 	on_own_line struct mpsc_in inbox_in;
-	atomic_u64 load;           /* emitters reserve; takers give back */
-	atomic_u64 ahead;          /* takers; emitters read it */
+	atomic_u64 admitted;       /* load of all that got room; modulo 2^64 */
+	atomic_u64 released_seen;  /* a value that `released` once had */
 	atomic_u64 accepted;
-	struct turn turn;          /* state: emitters and takers */
+	void (*release)(void *user); /* these three are fixed, and fill up the line */
+	int64_t init_deadline_ns, init_backoff_ns; /* TIME_NEVER: none */
+	struct turn turn;          /* all but its state and weight stand in the takers' line */
+	atomic_u64 released;       /* writers under mu: load of what gave its room back */
 
 	on_own_line atomic_u32 refs; /* the registry until finished, handles, bindings, set timers, answerable invocations */
-	atomic_u32 is_closed;        /* writer: unregister, close; readers: emitters */
 	atomic_u32 room_waiters;     /* emitters that wait for room */
 	atomic_u32 is_refusal_logged; /* a destination has refused a record before */
 	atomic_u32 chores;           /* something besides events wants a turn */
@@ -179,6 +182,7 @@ struct faas_function {
 
 	on_own_line struct mutex mu;
 	struct mpsc_out inbox_out;   /* under mu */
+	uint64_t popped;             /* under mu: load of what left the queue */
 	struct list backlog;         /* under mu: older than the inbox; of an ordered function: what may begin */
 	struct list arrivals;        /* under mu: of an ordered function: all that is sorted and queued, by acceptance */
 	struct key_table keys;       /* under mu */
@@ -205,6 +209,7 @@ struct faas_function {
 	uint32_t busy;               /* under mu: workers that run something */
 	uint32_t retiring;           /* under mu: workers whose fini runs */
 	int64_t active;              /* under mu */
+	int64_t taken_at;            /* under mu: when a turn was taken last */
 	int64_t run_ns_average;      /* under mu: moving; 0: none yet */
 	bool is_paused;              /* under mu: nothing starts before init_retry_at */
 	int64_t init_retry_at;       /* under mu */
@@ -220,6 +225,13 @@ struct faas_function {
 	struct histogram *queue_histogram; /* under mu; made at first use */
 	struct histogram *run_histogram;
 };
+
+#if UINTPTR_MAX > 0xffffffffu
+_Static_assert(offsetof(struct faas_function, turn.state) - offsetof(struct faas_function, inbox_in) < FAAS_LINE &&
+                   offsetof(struct faas_function, turn.node) % FAAS_LINE == 0 &&
+                   offsetof(struct faas_function, released) - offsetof(struct faas_function, turn.node) < FAAS_LINE,
+               "the emitters' line and the takers'");
+#endif
 
 /* Whether there must be a struct result: somebody can ask, the caller has a deadline, or a record will be made of it. */
 static inline bool faas__parcel_needs_result(const struct parcel *parcel, const faas_function *function)
@@ -315,12 +327,15 @@ bool faas__queue_remove(faas_function *function, faas_invocation *invocation, ui
 /* Whether so much is free that emitters who wait are told. */
 bool faas__queue_has_room_to_tell(const faas_function *function);
 
+/* This load has left the queue, and its room is free. */
+void faas__queue_left(faas_function *function, uint64_t load) holds_lock(function->mu);
+
 /*
- * What was popped beyond the first stays counted, in `ahead`, until the batch is over: so bounds hold for what is taken
- * ahead, too. `popped` is the load of all, `rest` of those beyond the first.
+ * What a thread popped beyond the first keeps its room until the batch is over: so bounds hold for what is taken ahead,
+ * too. `popped` is the load of all, `rest` of those beyond the first, `back` of those that were put back.
  */
 void faas__queue_took(faas_function *function, uint64_t popped, uint64_t rest) holds_lock(function->mu);
-void faas__queue_end_rest(faas_function *function, uint64_t rest) holds_lock(function->mu);
+void faas__queue_end_rest(faas_function *function, uint64_t rest, uint64_t back) holds_lock(function->mu);
 
 /* Room has been given back: returns it to the runtime, and wakes emitters that wait for it. */
 void faas__queue_freed(faas_function *function, uint64_t freed);
@@ -328,7 +343,23 @@ void faas__queue_freed(faas_function *function, uint64_t freed);
 /* All that counts against the bounds. */
 static inline uint64_t faas__queue_load(const faas_function *function)
 {
-	return load_seq_cst(&function->load) + load_seq_cst(&function->ahead);
+	uint64_t released = load_seq_cst(&function->released);
+
+	/* In this order the difference is never below 0. */
+	return load_seq_cst(&function->admitted) - released;
+}
+
+static inline bool faas__queue_has_room(const faas_function *function, uint64_t load, size_t bytes)
+{
+	return LOAD_EVENTS(load) < function->max_events && LOAD_BYTES(load) + bytes <= function->max_bytes;
+}
+
+/* Whether there is room, as far as emitters know. */
+static inline bool faas__queue_seems_roomy(const faas_function *function, size_t bytes)
+{
+	uint64_t released = load_acquire(&function->released_seen);
+
+	return faas__queue_has_room(function, load_relaxed(&function->admitted) - released, bytes);
 }
 
 static inline uint64_t faas__queue_delayed(const faas_function *function)
@@ -344,10 +375,16 @@ static inline bool faas__queue_could_fit(const faas_function *function, size_t b
 	return LOAD_EVENTS(stays) < function->max_events && LOAD_BYTES(stays) + bytes <= function->max_bytes;
 }
 
+/* What stands in the queue. */
+static inline uint64_t faas__queue_in(const faas_function *function) holds_lock(function->mu)
+{
+	return load_seq_cst(&function->admitted) - function->popped;
+}
+
 /* How many may begin, as far as the queue goes. */
 static inline uint64_t faas__queue_runnable(const faas_function *function) holds_lock(function->mu)
 {
-	uint64_t events = LOAD_EVENTS(load_seq_cst(&function->load));
+	uint64_t events = LOAD_EVENTS(faas__queue_in(function));
 
 	return events > function->held ? events - function->held : 0;
 }

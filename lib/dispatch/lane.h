@@ -25,7 +25,6 @@ struct runner;
 
 /* What a type led to, as long as the route table's generation has not changed. */
 struct route_cache_entry {
-	uint64_t hash;
 	uint64_t generation; /* 0: empty */
 	uint8_t type_bytes;
 	uint8_t count;

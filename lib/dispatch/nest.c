@@ -171,7 +171,7 @@ int faas__run_invocation(struct runner *runner, faas_invocation *invocation)
 	runner->now = faas__runtime_now(runner->runtime);
 	faas__mutex_lock(&function->mu);
 	result = choose(&run, function, &freed, &dead);
-	sub_seq_cst(&function->load, freed);
+	faas__queue_left(function, freed);
 	if (result == RUN_CLAIMED)
 		claimed = claim(&run, function);
 	gave_share = faas__share_was_unused(function);

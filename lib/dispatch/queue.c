@@ -3,7 +3,8 @@
  * A function's queue. See function.h for its two ends.
  *
  * Room is reserved before an invocation is pushed and given back when it is popped, so the bound is never exceeded. Both
- * bounds, events and bytes, lie in one word: one compare-and-swap checks and takes both.
+ * bounds, events and bytes, lie in one word: one compare-and-swap checks and takes both. It goes by an older value of
+ * what was given back, which errs on the safe side; before anything is refused the value of now is looked up.
  *
  * What a waiter claimed or somebody cancelled may still stand in the inbox; such an invocation is a mere reference,
  * recognised by its phase, and dropped by whoever pops it or moves the inbox.
@@ -17,24 +18,32 @@
 
 int faas__queue_reserve(faas_function *function, size_t bytes)
 {
-	uint64_t load = load_relaxed(&function->load);
+	/* Before `admitted`, so that the difference is never below 0. */
+	uint64_t released = load_acquire(&function->released_seen), admitted = load_relaxed(&function->admitted);
+	bool is_new = false;
 
 	/* Sequentially consistent, like the lane's word before it: who seals the function relies on one of the two. */
 	if (unlikely(load_seq_cst(&function->is_closed)))
 		return FAAS_ENOTFOUND;
-	do {
-		/* Read after `load`: what moves from one to the other is added there before it is taken away here. */
-		uint64_t all = load + load_seq_cst(&function->ahead);
-
-		if (LOAD_EVENTS(all) >= function->max_events || LOAD_BYTES(all) + bytes > function->max_bytes)
+	for (;;) {
+		if (likely(faas__queue_has_room(function, admitted - released, bytes))) {
+			if (likely(cas_seq_cst(&function->admitted, &admitted, admitted + LOAD_EVENT + bytes)))
+				return FAAS_OK;
+			is_new = false;
+			continue;
+		}
+		if (is_new)
 			return FAAS_EFULL;
-	} while (!cas_seq_cst(&function->load, &load, load + LOAD_EVENT + bytes));
-	return FAAS_OK;
+		released = load_seq_cst(&function->released);
+		store_release(&function->released_seen, released);
+		admitted = load_seq_cst(&function->admitted);
+		is_new = true;
+	}
 }
 
 void faas__queue_unreserve(faas_function *function, uint64_t events, uint64_t bytes)
 {
-	sub_seq_cst(&function->load, events * LOAD_EVENT + bytes);
+	sub_seq_cst(&function->admitted, events * LOAD_EVENT + bytes);
 }
 
 void faas__queue_push(faas_function *function, faas_invocation *invocation)
@@ -165,7 +174,7 @@ void faas__queue_put_back(faas_function *function, const struct taken *taken, si
 		invocation->is_linked = LINK_BACKLOG;
 		load += load_of(invocation);
 	}
-	add_seq_cst(&function->load, load);
+	function->popped -= load;
 	ret->load = load;
 }
 
@@ -178,15 +187,20 @@ void faas__put_back_end(struct put_back *put_back, bool from_monitor)
 
 void faas__queue_took(faas_function *function, uint64_t popped, uint64_t rest)
 {
-	if (rest > 0)
-		add_seq_cst(&function->ahead, rest);
-	sub_seq_cst(&function->load, popped);
+	function->popped += popped;
+	add_seq_cst(&function->released, popped - rest);
 }
 
-void faas__queue_end_rest(faas_function *function, uint64_t rest)
+void faas__queue_end_rest(faas_function *function, uint64_t rest, uint64_t back)
 {
-	if (rest > 0)
-		sub_seq_cst(&function->ahead, rest);
+	if (rest != back)
+		add_seq_cst(&function->released, rest - back);
+}
+
+void faas__queue_left(faas_function *function, uint64_t load)
+{
+	if (load > 0)
+		faas__queue_took(function, load, 0);
 }
 
 /* Moves what the inbox holds to the backlog. The lock keeps waiters from claiming meanwhile; a cancel does no harm. */

@@ -57,7 +57,7 @@ static void put_off(faas_function *function, faas_invocation *invocation, int64_
                     faas_invocation **dead, uint64_t *ret_freed) holds_lock(function->mu)
 {
 	function->counts.retries++;
-	add_seq_cst(&function->load, LOAD_EVENT + faas__invocation_bytes(invocation));
+	add_seq_cst(&function->admitted, LOAD_EVENT + faas__invocation_bytes(invocation));
 	invocation->delay.key = now + delay;
 	if (delay == 0) {
 		(void)faas__invocation_move(invocation, PHASE_STARTING, PHASE_QUEUED);
@@ -97,7 +97,7 @@ bool faas__retry(faas_invocation *invocation, uint32_t attempt, int64_t now, enu
 		faas_invocation_ref(invocation);
 		faas__lane_force(runtime, 1, (int64_t)faas__invocation_bytes(invocation));
 		put_off(function, invocation, now, delay, &dead, &freed);
-		sub_seq_cst(&function->load, freed);
+		faas__queue_left(function, freed);
 	} else {
 		(void)faas__invocation_move(invocation, PHASE_STARTING, PHASE_SETTLING);
 	}

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/text.h"
 #include "dispatch/function.h"
 #include "dispatch/runner.h"
 #include "dispatch/snapshot.h"
@@ -58,12 +57,11 @@ static int match_all(const struct route_snapshot *snapshot, const char *type, st
 	return FAAS_OK;
 }
 
-static void remember(struct route_cache_entry *entry, uint64_t hash, uint64_t generation, const char *type,
-                     size_t type_bytes, const struct match_list *list)
+static void remember(struct route_cache_entry *entry, uint64_t generation, const char *type, size_t type_bytes,
+                     const struct match_list *list)
 {
 	if (type_bytes > ROUTE_CACHE_TYPE || list->count > ROUTE_CACHE_MATCHES)
 		return;
-	entry->hash = hash;
 	entry->generation = generation;
 	entry->type_bytes = (uint8_t)type_bytes;
 	entry->count = (uint8_t)list->count;
@@ -95,17 +93,24 @@ static void keep_list(struct lane *lane, const struct match_list *list, struct r
 	route->filtered_count = list->filtered_count;
 }
 
+/* Where a type is remembered. That two of them meet costs a look-up, no more, so this need not be a good hash. */
+static struct route_cache_entry *entry_of(struct lane *lane, const char *type, size_t bytes)
+{
+	size_t at = bytes * 5 + (unsigned char)type[bytes - 1] * 3u + (unsigned char)type[bytes / 2];
+
+	return &lane->route_cache[at % ROUTE_CACHE_SIZE];
+}
+
 int faas__route(faas_runtime *runtime, struct lane *lane, const char *type, size_t type_bytes, struct route *ret_route)
 {
 	/* Before the snapshot: what is remembered under this generation is at least as new. */
 	uint64_t generation = load_seq_cst(&runtime->routes.generation);
-	uint64_t hash = faas__text_hash(type, type_bytes, runtime->hash_seed);
-	struct route_cache_entry *entry = &lane->route_cache[hash % ROUTE_CACHE_SIZE];
+	struct route_cache_entry *entry = entry_of(lane, type, type_bytes);
 	struct route_snapshot *snapshot;
 	struct match_list list;
 	int error = FAAS_OK;
 
-	if (likely(entry->generation == generation && entry->hash == hash && entry->type_bytes == type_bytes &&
+	if (likely(entry->generation == generation && entry->type_bytes == type_bytes &&
 	           memcmp(entry->type, type, type_bytes) == 0)) {
 		*ret_route = (struct route){.matches = entry->matches, .count = entry->count};
 		return FAAS_OK;
@@ -116,7 +121,7 @@ int faas__route(faas_runtime *runtime, struct lane *lane, const char *type, size
 		error = match_all(snapshot, type, &list);
 	keep_list(lane, &list, ret_route);
 	if (error == FAAS_OK && list.filtered_count == 0)
-		remember(entry, hash, generation, type, type_bytes, &list);
+		remember(entry, generation, type, type_bytes, &list);
 	return error;
 }
 

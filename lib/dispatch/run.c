@@ -22,6 +22,10 @@
 
 #define BATCH_NS 20000      /* of handlers in one batch */
 #define WORTH_WAKING_NS 20000 /* of work behind this thread before it wakes another */
+#define PREFETCH_BYTES 256u   /* of an invocation and its event */
+#define LINGER_EVENTS 32      /* for which a thread lingers */
+#define LINGER_NS 3000        /* at most */
+#define STREAM_NS 500         /* between events: then they come in a stream */
 #define LEAST_CHARGE_NS 100 /* for an event, so that turns and weights count where the clock stands still */
 
 enum step { STEP_NOTHING, STEP_RETIRE, STEP_PROVISION, STEP_BATCH };
@@ -96,7 +100,6 @@ static void run_batch(struct runner *runner, faas_function *function, struct cho
 		/* Unregistered or closed: what was not begun is cancelled. */
 		if (unlikely(load_relaxed(&function->is_closed)))
 			break;
-		prefetch(i + 1 < BATCH_MAX ? runner->batch[i + 1].invocation : NULL);
 		store_relaxed(&runner->batch_next, i + 1);
 		ran = run_one(runner, function, choice->worker, &runner->batch[i], is_cold, &runner->tally, &started);
 		count = TALLY_STARTS(load_relaxed(&runner->tally.started));
@@ -121,7 +124,7 @@ static void run_batch(struct runner *runner, faas_function *function, struct cho
 	if (count > 0 && !choice->is_cold)
 		function->run_ns_average = moving_average(function->run_ns_average, runner->now - began, count);
 	freed = load_relaxed(&runner->batch_rest) - rest.load;
-	faas__queue_end_rest(function, load_relaxed(&runner->batch_rest));
+	faas__queue_end_rest(function, load_relaxed(&runner->batch_rest), rest.load);
 	store_relaxed(&runner->batch_rest, 0);
 	faas__slot_release(runner, function, choice->worker, started, ran, &runner->tally);
 	faas__queue_freed(function, freed);
@@ -160,6 +163,9 @@ static void sort_popped(faas_function *function, struct runner *runner, struct c
 		faas__dead_add(&choice->expired, invocation);
 	} else {
 		faas__key_hold(invocation);
+		/* The first line is here, which the queue is linked through. While the others are popped, the rest comes. */
+		for (size_t at = FAAS_LINE; at < PREFETCH_BYTES; at += FAAS_LINE)
+			prefetch((const char *)invocation + at);
 		runner->batch[choice->count++] = faas__taken(invocation);
 	}
 }
@@ -292,6 +298,35 @@ static void retire(faas_function *function, struct worker *worker, enum retireme
 	faas__function_unlock_and_finish(function);
 }
 
+/*
+ * How long to wait for more. Where events come so fast that a batch would find a few at a time, emitters and this thread
+ * would spend most of their time on fetching each other's lines; a batch that is allowed to grow for a moment touches
+ * them once.
+ */
+static int64_t linger_ns(faas_function *function, int64_t now) holds_lock(function->mu)
+{
+	int64_t since = now - function->taken_at;
+	int64_t events;
+
+	if (since > LINGER_EVENTS * STREAM_NS || batch_size(function) < BATCH_MAX)
+		return 0;
+	events = (int64_t)faas__queue_runnable(function);
+	if (events < 2 || events >= LINGER_EVENTS || since > events * STREAM_NS)
+		return 0;
+	since = (LINGER_EVENTS - events) * since / events;
+	return since < LINGER_NS ? since : LINGER_NS;
+}
+
+static int64_t linger(faas_runtime *runtime, int64_t now, int64_t ns)
+{
+	const int64_t until = now + ns;
+
+	while ((now = faas__runtime_now(runtime)) < until)
+		for (int i = 0; i < 8; i++)
+			cpu_relax();
+	return now;
+}
+
 static bool take(struct turn *turn, struct thread *thread)
 {
 	faas_function *function = container_of(turn, faas_function, turn);
@@ -299,10 +334,18 @@ static bool take(struct turn *turn, struct thread *thread)
 	struct executor *executor = &runner->runtime->executor;
 	struct choice choice = {.step = STEP_NOTHING};
 	bool gave_share;
+	int64_t wait_ns;
 
 	faas_function_ref(function);
 	runner->now = faas__runtime_now(runner->runtime);
 	faas__mutex_lock(&function->mu);
+	wait_ns = linger_ns(function, runner->now);
+	if (wait_ns > 0) {
+		faas__mutex_unlock(&function->mu);
+		runner->now = linger(runner->runtime, runner->now, wait_ns);
+		faas__mutex_lock(&function->mu);
+	}
+	function->taken_at = runner->now;
 	choose(function, runner, &choice);
 	/* Before the turn is put back in its place. What it really took is known later. */
 	faas__turn_charge(turn, choice.charged);

@@ -164,7 +164,7 @@ static void hand_back(struct thread *thread)
 		faas__queue_put_back(function, runner->batch + next, end - next, &rest);
 	store_relaxed(&runner->batch_end, next);
 	freed = load_relaxed(&runner->batch_rest) - rest.load;
-	faas__queue_end_rest(function, load_relaxed(&runner->batch_rest));
+	faas__queue_end_rest(function, load_relaxed(&runner->batch_rest), rest.load);
 	store_relaxed(&runner->batch_rest, 0);
 	/* The average says "fast"; it was wrong. */
 	function->run_ns_average = TICK_NS;

@@ -114,7 +114,7 @@ bool faas__settle_unrun(faas_invocation *invocation, enum end end, int code)
 		faas__mutex_unlock(&function->mu);
 		return false;
 	}
-	sub_seq_cst(&function->load, freed);
+	faas__queue_left(function, freed);
 	faas__worker_arm_timer(function);
 	faas__function_unlock_and_finish(function);
 	/* Room first: a callback may want it. */

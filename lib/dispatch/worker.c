@@ -192,7 +192,7 @@ static void fall_due(faas_function *function, int64_t now, faas_invocation **dea
 	bool wants_turn = worker_due(function) <= now;
 
 	faas__retry_fall_due(function, now, dead, ret_freed);
-	sub_seq_cst(&function->load, *ret_freed);
+	faas__queue_left(function, *ret_freed);
 	if (function->rate_due <= now) {
 		function->rate_due = TIME_NEVER;
 		faas__turn_unblock(&function->runtime->executor, &function->turn);
