@@ -4,7 +4,7 @@
 
 #define ALWAYS 1000000
 
-static const char large[100000];
+static const char large[1000000];
 
 static int wasteful_handler(faas_context *context, const faas_event *event)
 {

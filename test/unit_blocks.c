@@ -8,7 +8,7 @@
 #include "base/blocks.h"
 #include "faas/common.h"
 
-#define SLAB_BYTES 65536
+#define SLAB_BYTES 262144
 
 static void pool_open(struct block_pool *pool)
 {
@@ -92,7 +92,7 @@ static void refused_memory_is_told_and_no_more(void **state)
 {
 	struct block_cache cache = {0};
 	struct block_pool pool;
-	void *blocks[3000];
+	static void *blocks[9000];
 	size_t count = 0;
 
 	(void)state;

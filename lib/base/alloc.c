@@ -21,8 +21,15 @@
 
 #define MAPPED_ALIGNMENT 4096u
 
+static void *map(size_t bytes)
+{
+	void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return memory != MAP_FAILED ? memory : NULL;
+}
+
 /* Maps more than asked and gives back what stands before and behind the aligned part. */
-static void *map_aligned(size_t bytes, size_t alignment)
+static void *map_and_trim(size_t bytes, size_t alignment)
 {
 	size_t span = bytes + alignment;
 	char *base, *start;
@@ -30,8 +37,8 @@ static void *map_aligned(size_t bytes, size_t alignment)
 
 	if (span < bytes)
 		return NULL;
-	base = mmap(NULL, span, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (base == MAP_FAILED)
+	base = map(span);
+	if (!base)
 		return NULL;
 	before = (alignment - ((uintptr_t)base & (alignment - 1))) & (alignment - 1);
 	start = base + before;
@@ -41,6 +48,17 @@ static void *map_aligned(size_t bytes, size_t alignment)
 	if (after > 0)
 		(void)munmap(start + bytes, after);
 	return start;
+}
+
+/* Systems put one mapping beside the other: where the last one was aligned, so is this one, and one call is enough. */
+static void *map_aligned(size_t bytes, size_t alignment)
+{
+	void *memory = map(bytes);
+
+	if (!memory || ((uintptr_t)memory & (alignment - 1)) == 0)
+		return memory;
+	(void)munmap(memory, bytes);
+	return map_and_trim(bytes, alignment);
 }
 
 static void *default_alloc(void *user, uint64_t bytes, uint64_t alignment)

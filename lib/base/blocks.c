@@ -14,8 +14,8 @@
  *
  * What would be simpler: freeing to malloc above a fixed count. It makes every burst pay for page faults again.
  *
- * Locks: a depot's mutex, held for a moment; no other lock is taken under it. The allocator is called under it (it may
- * not call back).
+ * Locks: a depot's mutex, held for a moment; no other lock is taken under it. The allocator is called under it where
+ * memory is given back (it may not call back).
  *
  * Source: Bonwick and Adams, "Magazines and Vmem", USENIX 2001, sections 3 (magazines) and 3.5 (the working set).
  */
@@ -26,7 +26,7 @@
 
 #include "base/atomics.h"
 
-#define SLAB_BYTES 65536u
+#define SLAB_BYTES 262144u
 #define SLAB_HEADER 64u
 #define MAGAZINE_BYTES 8192u /* of blocks in a magazine, so that large sizes hoard no more than small ones */
 #define MAGAZINE_MAX 64u
@@ -81,23 +81,6 @@ static struct slab *slab_new(struct block_pool *pool, size_t class)
 static void slab_free(struct block_pool *pool, struct slab *slab)
 {
 	faas__free_aligned(&pool->allocator, slab, SLAB_BYTES, SLAB_BYTES);
-}
-
-/* Fresh blocks are cut in address order, so that a growing queue is written front to back. */
-static struct free_block *slab_take(struct slab *slab)
-{
-	struct free_block *block = slab->free;
-
-	if (block) {
-		slab->free = block->next;
-		slab->free_count--;
-		return block;
-	}
-	if (slab->uncut == 0)
-		return NULL;
-	block = (struct free_block *)(void *)((char *)slab + SLAB_HEADER + (size_t)(slab->total - slab->uncut) * slab->size);
-	slab->uncut--;
-	return block;
 }
 
 int faas__block_pool_init(struct block_pool *pool, const struct allocator *allocator)
@@ -181,7 +164,8 @@ void faas__block_pool_deinit(struct block_pool *pool)
 	}
 }
 
-static struct slab *slab_with_room(struct block_pool *pool, struct depot *depot, size_t class) holds_lock(depot->mu)
+/* A slab with free blocks; NULL: there is none. */
+static struct slab *slab_with_room(struct depot *depot) holds_lock(depot->mu)
 {
 	struct slab *slab;
 
@@ -189,24 +173,68 @@ static struct slab *slab_with_room(struct block_pool *pool, struct depot *depot,
 		return container_of(depot->partial.next, struct slab, node);
 	slab = depot->last_empty;
 	depot->last_empty = NULL;
-	if (!slab)
-		slab = slab_new(pool, class);
 	if (slab)
 		list_push_back(&depot->partial, &slab->node);
 	return slab;
 }
 
-/* Fills an empty magazine: with a full one from the depot, else from slabs. Leaves it empty when memory is refused. */
+/* Blocks that were never handed out, one behind the other. Nobody has touched them. */
+struct fresh {
+	char *first;
+	uint32_t count;
+	uint32_t size;
+};
+
+/* Takes returned blocks, or else fresh ones, for one magazine. Under the depot's lock. */
+static void take_from(struct slab *slab, uint32_t capacity, struct magazine *magazine, struct fresh *fresh)
+{
+	while (magazine->count < capacity && slab->free) {
+		struct free_block *block = slab->free;
+
+		slab->free = block->next;
+		slab->free_count--;
+		block->next = magazine->first;
+		magazine->first = block;
+		magazine->count++;
+	}
+	if (magazine->count == 0) {
+		fresh->size = slab->size;
+		fresh->count = slab->uncut < capacity ? slab->uncut : capacity;
+		fresh->first = (char *)slab + SLAB_HEADER + (size_t)(slab->total - slab->uncut) * slab->size;
+		slab->uncut -= fresh->count;
+	}
+	if (!slab->free && slab->uncut == 0)
+		list_remove(&slab->node);
+}
+
+/* In address order, so that a growing queue is written front to back. */
+static void cut(const struct fresh *fresh, struct magazine *magazine)
+{
+	struct free_block **tail = &magazine->first;
+
+	for (uint32_t i = 0; i < fresh->count; i++) {
+		*tail = (struct free_block *)(void *)(fresh->first + (size_t)i * fresh->size);
+		tail = &(*tail)->next;
+	}
+	*tail = NULL;
+	magazine->count = fresh->count;
+}
+
+/*
+ * Fills an empty magazine: with a full one from the depot, else from a slab, perhaps not to the brim. Leaves it empty
+ * when memory is refused. New memory is asked for, and touched for the first time, without the lock: the system may
+ * take its time over both.
+ */
 static void refill(struct block_pool *pool, size_t class, struct magazine *magazine)
 {
 	struct depot *depot = &pool->depots[class];
-	uint32_t capacity = magazine_capacity(class);
-	struct free_block **tail = &magazine->first;
+	struct fresh fresh = {0};
+	struct slab *slab;
 
 	faas__mutex_lock(&depot->mu);
 	if (depot->full) {
 		magazine->first = depot->full;
-		magazine->count = capacity;
+		magazine->count = magazine_capacity(class);
 		depot->full = depot->full->next_magazine;
 		depot->full_count--;
 		if (depot->full_count < depot->full_low)
@@ -214,21 +242,19 @@ static void refill(struct block_pool *pool, size_t class, struct magazine *magaz
 		faas__mutex_unlock(&depot->mu);
 		return;
 	}
-	while (magazine->count < capacity) {
-		struct slab *slab = slab_with_room(pool, depot, class);
-		struct free_block *block;
-
+	slab = slab_with_room(depot);
+	if (!slab) {
+		faas__mutex_unlock(&depot->mu);
+		slab = slab_new(pool, class);
 		if (!slab)
-			break;
-		block = slab_take(slab);
-		if (slab->free_count == 0 && slab->uncut == 0)
-			list_remove(&slab->node);
-		*tail = block;
-		tail = &block->next;
-		magazine->count++;
+			return;
+		faas__mutex_lock(&depot->mu);
+		list_push_back(&depot->partial, &slab->node);
 	}
-	*tail = NULL;
+	take_from(slab, magazine_capacity(class), magazine, &fresh);
 	faas__mutex_unlock(&depot->mu);
+	if (fresh.count > 0)
+		cut(&fresh, magazine);
 }
 
 static void put_in_depot(struct block_pool *pool, size_t class, struct magazine *magazine)
