@@ -308,7 +308,7 @@ static int64_t linger_ns(faas_function *function, int64_t now) holds_lock(functi
 	int64_t since = now - function->taken_at;
 	int64_t events;
 
-	if (since > LINGER_EVENTS * STREAM_NS || batch_size(function) < BATCH_MAX)
+	if (since > LINGER_EVENTS * STREAM_NS || batch_size(function) < BATCH_MAX || function->runtime->spin_ns == 0)
 		return 0;
 	events = (int64_t)faas__queue_runnable(function);
 	if (events < 2 || events >= LINGER_EVENTS || since > events * STREAM_NS)

@@ -20,6 +20,7 @@
 #define STRIPES_MAX 256u
 #define EVENT_CHUNK 64
 #define BYTE_CHUNK 65536
+#define YIELDS 2 /* on one core, where whoever spins keeps others from getting anything done */
 #define LEASE_SHARE 32 /* all lanes together keep no more than about a sixteenth of a bound leased */
 
 /* ---- Durations --------------------------------------------------------------------------------------------------- */
@@ -250,6 +251,7 @@ static int make_executor(faas_runtime *runtime, const faas_runtime_config *confi
 		.threads = count_or(config->threads, cpus),
 		.max_overruns = count_or(config->max_overruns, 64),
 		.spin_us = count_or(config->spin_us, cpus > 1 ? 20 : 0),
+		.yields = config->spin_us == 0 && cpus == 1 ? YIELDS : 0,
 		.thread_idle_ns = faas__ms_to_ns(or_default(config->thread_idle_ms, 10000)),
 		.stack_bytes = (size_t)config->stack_bytes,
 		.thread_name = config->thread_name ? config->thread_name : "faas",
@@ -260,6 +262,7 @@ static int make_executor(faas_runtime *runtime, const faas_runtime_config *confi
 	if (settings.max_threads < settings.threads)
 		settings.max_threads = settings.threads;
 	runtime->spin_ns = (int64_t)settings.spin_us * 1000;
+	runtime->yields = settings.yields;
 	return faas__executor_init(&runtime->executor, &settings);
 }
 

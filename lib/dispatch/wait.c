@@ -18,13 +18,24 @@
 #define SLICE_NS 5000000
 #define LOOKS_PER_CLOCK 32
 
+/* On one core: lets others go on. */
+static bool give_way(faas_runtime *runtime, const faas_invocation *invocation)
+{
+	for (uint32_t i = 0; i < runtime->yields; i++) {
+		if (faas__is_settled(invocation))
+			return true;
+		faas__thread_yield();
+	}
+	return faas__is_settled(invocation);
+}
+
 /* Spins for as long as threads look around. */
 static bool spin(faas_runtime *runtime, const faas_invocation *invocation)
 {
 	int64_t until = 0;
 
 	if (runtime->spin_ns == 0)
-		return false;
+		return give_way(runtime, invocation);
 	for (uint32_t looks = 0;; looks++) {
 		int64_t now;
 

@@ -172,6 +172,7 @@ struct thread {
 	struct os_thread handle;        /* pool threads; fixed before the thread is listed */
 	struct thread *parked_below;    /* under idle_mu */
 	bool is_parked;                 /* under idle_mu: on the stack of parked threads */
+	atomic_u32 wakers;              /* threads that are about to signal `cond` */
 	struct mutex mu;
 	struct cond cond;
 	bool is_woken;                  /* under mu */
@@ -230,6 +231,7 @@ struct executor {
 	int32_t max_overruns;
 	int32_t max_looking;
 	int64_t spin_ns;
+	uint32_t yields;          /* instead, on one core: times to give way before parking */
 	int64_t thread_idle_ns;
 	size_t stack_bytes;
 	char thread_name[16];
@@ -264,6 +266,7 @@ struct executor_config {
 	const struct allocator *allocator;
 	faas_clock *clock;
 	int32_t threads, max_threads, max_overruns, spin_us;
+	uint32_t yields;
 	int64_t thread_idle_ns;
 	size_t stack_bytes;
 	const char *thread_name;

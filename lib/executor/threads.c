@@ -37,6 +37,8 @@ int faas__thread_init(struct thread *thread, struct executor *executor, bool is_
 
 void faas__thread_deinit(struct thread *thread)
 {
+	while (load_acquire(&thread->wakers) != 0)
+		faas__thread_yield();
 	faas__cond_deinit(&thread->cond);
 	faas__mutex_deinit(&thread->mu);
 }
@@ -72,12 +74,17 @@ static bool remove_parked(struct executor *executor, struct thread *thread)
 	return was_parked;
 }
 
+/*
+ * Signals without the lock, which the woken thread would only run into: that is two more switches. It may be up and away
+ * before the signal is sent, and so it does not go before its wakers have.
+ */
 static void wake(struct thread *thread)
 {
 	faas__mutex_lock(&thread->mu);
 	thread->is_woken = true;
-	faas__cond_signal(&thread->cond);
 	faas__mutex_unlock(&thread->mu);
+	faas__cond_signal(&thread->cond);
+	sub_acq_rel(&thread->wakers, 1);
 }
 
 static bool wake_one_parked(struct executor *executor)
@@ -89,6 +96,7 @@ static bool wake_one_parked(struct executor *executor)
 	if (thread) {
 		executor->parked = thread->parked_below;
 		thread->is_parked = false;
+		add_relaxed(&thread->wakers, 1);
 		sub_seq_cst(&executor->parked_count, 1);
 	}
 	faas__mutex_unlock(&executor->idle_mu);
@@ -144,10 +152,11 @@ static bool is_stopping(struct executor *executor)
 	return load_seq_cst(&executor->is_stopping) != 0;
 }
 
-/* Looks around for up to spin_ns. `looking` is held on return if nothing was found. */
+/* Looks around for up to spin_ns, or gives way a few times. `looking` is held on return if nothing was found. */
 static struct turn *look_around(struct executor *executor)
 {
 	int64_t until = 0, now;
+	uint32_t yields = executor->yields;
 	struct turn *turn;
 
 	add_seq_cst(&executor->looking, 1);
@@ -157,8 +166,14 @@ static struct turn *look_around(struct executor *executor)
 			sub_seq_cst(&executor->looking, 1);
 			return turn;
 		}
-		if (is_stopping(executor) || executor->spin_ns == 0)
+		if (is_stopping(executor))
 			return NULL;
+		if (executor->spin_ns == 0) {
+			if (yields-- == 0)
+				return NULL;
+			faas__thread_yield();
+			continue;
+		}
 		cpu_relax();
 		if (looks % LOOKS_PER_CLOCK != 0)
 			continue;
@@ -398,6 +413,7 @@ int faas__executor_init(struct executor *executor, const struct executor_config 
 	executor->max_overruns = config->max_overruns;
 	executor->max_looking = config->threads > 1 ? config->threads / 2 : 1;
 	executor->spin_ns = (int64_t)config->spin_us * 1000;
+	executor->yields = config->yields;
 	executor->thread_idle_ns = config->thread_idle_ns;
 	executor->stack_bytes = config->stack_bytes;
 	strncpy(executor->thread_name, config->thread_name, sizeof(executor->thread_name) - 1);
