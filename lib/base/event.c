@@ -177,13 +177,21 @@ static int check_type(struct event_plan *plan)
 	return FAAS_OK;
 }
 
+/* Whether it has any of the strings that few events have. */
+static inline bool has_rare(const faas_event_config *config)
+{
+	return config->source || config->id || config->datacontenttype || config->dataschema || config->key;
+}
+
 static int check_strings(struct event_plan *plan)
 {
 	const faas_event_config *config = plan->config;
-	int error = check_string(plan, config->source, FAAS_MAX_STRING, &plan->source);
+	int error = check_string(plan, config->subject, FAAS_MAX_STRING, &plan->subject);
 
-	if (error == FAAS_OK)
-		error = check_string(plan, config->subject, FAAS_MAX_STRING, &plan->subject);
+	plan->has_rare = has_rare(config);
+	if (error != FAAS_OK || likely(!plan->has_rare))
+		return error;
+	error = check_string(plan, config->source, FAAS_MAX_STRING, &plan->source);
 	if (error == FAAS_OK)
 		error = check_string(plan, config->id, FAAS_MAX_STRING, &plan->id);
 	if (error == FAAS_OK)
@@ -244,18 +252,36 @@ void faas__event_plan_chain(struct event_plan *plan)
 
 /* ---- Writing ----------------------------------------------------------------------------------------------------- */
 
+/* Most strings are short, and for those a call costs more than the copy: two pieces that overlap in the middle. */
+static inline void copy_short(char *to, const char *from, size_t bytes)
+{
+	if (bytes > 16) {
+		memcpy(to, from, bytes);
+	} else if (bytes >= 8) {
+		uint64_t first, last;
+
+		memcpy(&first, from, 8);
+		memcpy(&last, from + bytes - 8, 8);
+		memcpy(to, &first, 8);
+		memcpy(to + bytes - 8, &last, 8);
+	} else {
+		for (size_t i = 0; i < bytes; i++)
+			to[i] = from[i];
+	}
+}
+
 /* Appends a string of known length and its NUL. Its offset, 0 for none. */
-static uint16_t put(faas_event *event, size_t *at, const void *bytes, size_t length)
+static inline uint16_t put(faas_event *event, size_t *at, const void *bytes, size_t length)
 {
 	uint16_t offset = (uint16_t)*at;
 
-	memcpy(faas__event_text(event) + *at, bytes, length);
+	copy_short(faas__event_text(event) + *at, bytes, length);
 	faas__event_text(event)[*at + length] = 0;
 	*at += length + 1;
 	return offset;
 }
 
-static uint16_t put_string(faas_event *event, size_t *at, const char *text, uint16_t length)
+static inline uint16_t put_string(faas_event *event, size_t *at, const char *text, uint16_t length)
 {
 	return text ? put(event, at, text, length) : 0;
 }
@@ -287,6 +313,17 @@ static void put_attributes(const struct event_plan *plan, faas_event *event, siz
 	}
 }
 
+static void put_rare(const struct event_plan *plan, faas_event *event, size_t *at)
+{
+	const faas_event_config *config = plan->config;
+
+	event->source = put_string(event, at, config->source, plan->source);
+	event->id = put_string(event, at, config->id, plan->id);
+	event->datacontenttype = put_string(event, at, config->datacontenttype, plan->datacontenttype);
+	event->dataschema = put_string(event, at, config->dataschema, plan->dataschema);
+	event->key = put_string(event, at, config->key, plan->key);
+}
+
 void faas__event_write(const struct event_plan *plan, faas_event *event, const struct event_origin *origin,
                        uint64_t sequence, int64_t stamp_ns)
 {
@@ -301,13 +338,11 @@ void faas__event_write(const struct event_plan *plan, faas_event *event, const s
 	event->hops = plan->hops;
 	event->attributes = 0;
 	event->unix_ns = 0;
+	event->source = event->id = event->datacontenttype = event->dataschema = event->key = 0;
 	put(event, &at, config->type, plan->type);
-	event->source = put_string(event, &at, config->source, plan->source);
 	event->subject = put_string(event, &at, config->subject, plan->subject);
-	event->id = put_string(event, &at, config->id, plan->id);
-	event->datacontenttype = put_string(event, &at, config->datacontenttype, plan->datacontenttype);
-	event->dataschema = put_string(event, &at, config->dataschema, plan->dataschema);
-	event->key = put_string(event, &at, config->key, plan->key);
+	if (unlikely(plan->has_rare))
+		put_rare(plan, event, &at);
 	if (config->attribute_count > 0)
 		put_attributes(plan, event, &at);
 	if (config->unix_ns != 0) {

@@ -2,7 +2,7 @@
 /*
  * Events: checked and measured once, written once into one piece of memory, never changed after that.
  *
- *     struct faas_event | type\0 source\0 subject\0 ... | extensions | chain | data \0
+ *     struct faas_event | type\0 subject\0 source\0 ... | extensions | chain | data \0
  *
  * The chain is which functions, by number, led to it: one for each hop.
  */
@@ -63,8 +63,10 @@ struct event_plan {
 	size_t attribute_stride;
 	size_t text_bytes; /* behind the header: strings, extensions, padding */
 	size_t bytes;      /* all of the event */
-	uint16_t type, source, subject, id, datacontenttype, dataschema, key; /* lengths */
+	uint16_t type, subject;                                /* lengths */
+	uint16_t source, id, datacontenttype, dataschema, key; /* likewise, if has_rare */
 	uint8_t hops;
+	bool has_rare;     /* any of the strings but type and subject */
 	uint32_t chain[FAAS_MAX_HOPS]; /* `hops` of them */
 };
 

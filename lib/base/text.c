@@ -79,13 +79,14 @@ int faas__type_check(const char *type, bool wildcards, int code, size_t *ret_byt
 	size_t start = 0, i = 0;
 
 	for (;;) {
-		unsigned char c = at[i];
+		unsigned char c;
 		uint32_t character;
 		size_t bytes;
 
-		if (likely(c > '.' && c < 0x7f)) {
+		/* What nearly all consist of, by one comparison each. */
+		while ((unsigned char)((c = at[i]) - '/') < 0x7f - '/')
 			i++;
-		} else if (c == '.' || c == 0) {
+		if (c == '.' || c == 0) {
 			if (i > FAAS_MAX_TYPE)
 				return FAAS_ETOOLONG;
 			if (!is_token(at + start, i - start, c, wildcards))

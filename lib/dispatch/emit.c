@@ -334,8 +334,10 @@ static int find_route(struct fan *fan, struct lane *lane, struct route *route)
 {
 	const struct event_plan *plan = &fan->offer->plan;
 	faas_runtime *runtime = fan->offer->runtime;
-	int error = faas__route(runtime, lane, plan->config->type, plan->type, route);
+	int error;
 
+	*route = (struct route){0};
+	error = faas__route(runtime, lane, plan->config->type, plan->type, route);
 	if (error != FAAS_OK)
 		return error;
 	fan->parcel.sequence = faas__lane_next_id(runtime, lane);
@@ -398,16 +400,33 @@ static int fan_end(struct fan *fan, faas_emission **ret_emission)
 	return fan->accepted > 0 ? fan->accepted : fan->first_refusal;
 }
 
+/* What nearly every emit is: one function takes it, and nobody will ask. False: it is not, or the function refused. */
+static inline bool emit_to_one(struct fan *fan, struct lane *lane, const struct route *route, bool wants_emission)
+{
+	faas_invocation *invocation;
+
+	if (route->count != 1 || wants_emission || fan->parcel.shared || fan->offer->plan.config->flags != 0 ||
+	    faas__offer_to(fan->offer, lane, route->matches[0], &fan->parcel, &invocation) != FAAS_OK)
+		return false;
+	fan->accepted = 1;
+	bump_relaxed(&lane->emitted, 1);
+	return true;
+}
+
 /* One round in the lane: look up and offer. `*ret_refuser`: see offer_all. */
 static int emit_round(struct fan *fan, bool wants_emission, faas_function **ret_refuser)
 {
 	faas_runtime *runtime = fan->offer->runtime;
 	struct lane *lane = faas__lane_enter(runtime, fan->offer->runner);
 	faas_invocation **made = NULL;
-	struct route route = {0};
+	struct route route;
 	int error = find_route(fan, lane, &route);
 
 	*ret_refuser = NULL;
+	if (likely(error == FAAS_OK && emit_to_one(fan, lane, &route, wants_emission))) {
+		faas__lane_leave(lane);
+		return FAAS_OK;
+	}
 	if (error == FAAS_OK)
 		error = fan_begin(fan, lane, route.count, wants_emission);
 	if (error == FAAS_OK && (fan->offer->plan.config->flags & FAAS_EMIT_ALL) && route.count > 0) {
@@ -472,6 +491,8 @@ int faas__emit(faas_runtime *runtime, faas_context *context, const faas_event_co
 		offer.may_wait = faas__await_room(&offer, refuser, code, parcel_bytes(&offer, refuser, &fan.parcel));
 		faas_function_unref(refuser);
 	}
+	if (likely(fan.count == 0 && fan.accepted == 1 && !fan.parcel.shared && !offer.dropped))
+		return 1;
 	if (fan.waiting_count > 0)
 		offer_later(&fan);
 	return fan_end(&fan, ret_emission);
