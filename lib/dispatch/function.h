@@ -75,6 +75,16 @@ struct tally {
 	int64_t run_ns[BATCH_MAX];
 };
 
+static inline void faas__tally_init(struct tally *tally)
+{
+	list_init(&tally->node);
+	store_relaxed(&tally->started, 0);
+	for (size_t i = 0; i < END_COUNT; i++)
+		store_relaxed(&tally->ended[i], 0);
+	store_relaxed(&tally->published, 0);
+	store_relaxed(&tally->samples, 0);
+}
+
 #define TALLY_STARTED 1u
 #define TALLY_COLD 0x10000u
 #define TALLY_STARTS(word) ((word) & 0xffffu)

@@ -79,12 +79,14 @@ static int await_outcome(faas_invocation *invocation, int64_t until)
 
 /* Makes and runs it on this runner. RUN_CLAIMED, or why not; then nothing has happened. */
 static int run_inline(struct offer *offer, struct runner *runner, faas_function *function,
-                      const struct parcel *parcel, faas_invocation **ret_invocation)
+                      struct parcel *parcel, faas_invocation **ret_invocation)
 {
 	struct lane *lane = faas__lane_enter(offer->runtime, runner);
-	faas_invocation *invocation = faas__parcel_make(offer, lane, function, parcel);
+	faas_invocation *invocation;
 	int code;
 
+	parcel->sequence = faas__lane_next_id(offer->runtime, lane);
+	invocation = faas__parcel_make(offer, lane, function, parcel);
 	faas__lane_leave(lane);
 	if (!invocation)
 		return FAAS_ENOMEM;
@@ -100,7 +102,7 @@ static int run_inline(struct offer *offer, struct runner *runner, faas_function 
 }
 
 /* Runs it here if a slot and a worker are free. False: it goes to the queue like any other. */
-static bool invoke_inline(struct offer *offer, faas_function *function, const struct parcel *parcel,
+static bool invoke_inline(struct offer *offer, faas_function *function, struct parcel *parcel,
                           faas_invocation **ret_invocation)
 {
 	struct runner *runner = offer->runner ? offer->runner : faas__guest_get(offer->runtime);
@@ -152,12 +154,11 @@ static int invoke_and_wait(struct offer *offer, faas_function *function, int64_t
 		faas__count_rejected(function, FAAS_ETHROTTLED);
 		return FAAS_ETHROTTLED;
 	}
-	lane = faas__lane_enter(offer->runtime, offer->runner);
-	parcel.sequence = faas__lane_next_id(offer->runtime, lane);
-	faas__lane_leave(lane);
 	if (is_inline && invoke_inline(offer, function, &parcel, ret_invocation))
 		return await_outcome(*ret_invocation, parcel.deadline);
 	lane = faas__lane_enter(offer->runtime, offer->runner);
+	if (parcel.sequence == 0)
+		parcel.sequence = faas__lane_next_id(offer->runtime, lane);
 	code = faas__offer_to(offer, lane, function, &parcel, ret_invocation);
 	faas__lane_leave(lane);
 	faas__offer_end(offer);

@@ -31,6 +31,18 @@ struct run {
 	faas_invocation *expired; /* SETTLING and counted */
 };
 
+/* The samples of the tally, most of what this is, are left as they are. */
+static void begin(struct run *run, struct runner *runner, faas_invocation *invocation)
+{
+	run->runner = runner;
+	run->function = invocation->function;
+	run->invocation = invocation;
+	run->worker = NULL;
+	run->is_cold = false;
+	run->expired = NULL;
+	faas__tally_init(&run->tally);
+}
+
 /* Whether this thread is inside of an attempt of it. */
 static bool is_inside(const struct runner *runner, const faas_invocation *invocation)
 {
@@ -160,14 +172,15 @@ static int choose(struct run *run, faas_function *function, uint64_t *ret_freed,
 int faas__run_invocation(struct runner *runner, faas_invocation *invocation)
 {
 	faas_function *function = invocation->function;
-	struct run run = {.runner = runner, .function = function, .invocation = invocation};
 	faas_invocation *dead = NULL;
 	uint64_t freed = 0;
 	bool claimed = false, gave_share;
+	struct run run;
 	int result;
 
 	if (runner->depth >= THREAD_DEPTH)
 		return FAAS_EAGAIN;
+	begin(&run, runner, invocation);
 	runner->now = faas__runtime_now(runner->runtime);
 	faas__mutex_lock(&function->mu);
 	result = choose(&run, function, &freed, &dead);
@@ -196,13 +209,14 @@ int faas__run_invocation(struct runner *runner, faas_invocation *invocation)
 int faas__run_unqueued(struct runner *runner, faas_invocation *invocation)
 {
 	faas_function *function = invocation->function;
-	struct run run = {.runner = runner, .function = function, .invocation = invocation};
 	bool gave_share;
+	struct run run;
 	int result;
 
 	/* One of an ordered function goes through the queue, which knows what stands before it. */
 	if (runner->depth >= THREAD_DEPTH || function->is_ordered)
 		return FAAS_EAGAIN;
+	begin(&run, runner, invocation);
 	/* The caller has just looked at the clock. */
 	runner->now = invocation->event->stamp_ns;
 	faas__mutex_lock(&function->mu);

@@ -358,8 +358,8 @@ static void trim(struct executor *executor, int64_t now, bool is_busy)
 	monitor->trim_due = monitor->trims_left > 0 ? now + TRIM_NS : 0;
 }
 
-/* One look at everything. The time of the next one. */
-static int64_t look(struct executor *executor, bool *was_busy)
+/* One look at everything. The time of the next one. Who pokes has something to do, and may be done with it by now. */
+static int64_t look(struct executor *executor, bool was_poked, bool *was_busy)
 {
 	struct monitor *monitor = &executor->monitor;
 	bool waits = load_seq_cst(&executor->run_queue.count) > 0;
@@ -373,7 +373,7 @@ static int64_t look(struct executor *executor, bool *was_busy)
 	grow(executor, &census);
 	check_published(executor, now);
 	faas__threads_reap(executor);
-	is_busy = census.busy > 0 || waits;
+	is_busy = census.busy > 0 || waits || was_poked;
 	trim(executor, now, is_busy);
 
 	next = faas__executor_next_due(executor);
@@ -399,12 +399,13 @@ static void *monitor_main(void *arg)
 	faas__thread_set_name("faas-monitor");
 	faas__mutex_lock(&monitor->mu);
 	while (!monitor->is_stopping) {
+		bool was_poked = monitor->is_poked;
 		int64_t next, now;
 
 		monitor->is_poked = false;
 		store_seq_cst(&monitor->wake_at, TIME_NEVER);
 		faas__mutex_unlock(&monitor->mu);
-		next = look(executor, &was_busy);
+		next = look(executor, was_poked, &was_busy);
 		now = faas__executor_now(executor);
 		faas__mutex_lock(&monitor->mu);
 		if (monitor->is_poked || monitor->is_stopping)
