@@ -271,17 +271,17 @@ static inline void copy_short(char *to, const char *from, size_t bytes)
 }
 
 /* Appends a string of known length and its NUL. Its offset, 0 for none. */
-static inline uint16_t put(faas_event *event, size_t *at, const void *bytes, size_t length)
+static uint16_t put(faas_event *event, size_t *at, const void *bytes, size_t length)
 {
 	uint16_t offset = (uint16_t)*at;
 
-	copy_short(faas__event_text(event) + *at, bytes, length);
+	memcpy(faas__event_text(event) + *at, bytes, length);
 	faas__event_text(event)[*at + length] = 0;
 	*at += length + 1;
 	return offset;
 }
 
-static inline uint16_t put_string(faas_event *event, size_t *at, const char *text, uint16_t length)
+static uint16_t put_string(faas_event *event, size_t *at, const char *text, uint16_t length)
 {
 	return text ? put(event, at, text, length) : 0;
 }
@@ -339,8 +339,15 @@ void faas__event_write(const struct event_plan *plan, faas_event *event, const s
 	event->attributes = 0;
 	event->unix_ns = 0;
 	event->source = event->id = event->datacontenttype = event->dataschema = event->key = 0;
-	put(event, &at, config->type, plan->type);
-	event->subject = put_string(event, &at, config->subject, plan->subject);
+	/* With their NULs. */
+	copy_short(faas__event_text(event), config->type, plan->type + 1u);
+	at = plan->type + 1u;
+	event->subject = 0;
+	if (config->subject) {
+		event->subject = (uint16_t)at;
+		copy_short(faas__event_text(event) + at, config->subject, plan->subject + 1u);
+		at += plan->subject + 1u;
+	}
 	if (unlikely(plan->has_rare))
 		put_rare(plan, event, &at);
 	if (config->attribute_count > 0)
