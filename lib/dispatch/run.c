@@ -23,9 +23,10 @@
 #define BATCH_NS 20000      /* of handlers in one batch */
 #define WORTH_WAKING_NS 20000 /* of work behind this thread before it wakes another */
 #define PREFETCH_BYTES 256u   /* of an invocation and its event */
+#define STREAM_EVENTS 8       /* in a batch: then they come in a stream */
 #define LINGER_EVENTS 32      /* for which a thread lingers */
 #define LINGER_NS 3000        /* at most */
-#define STREAM_NS 500         /* between events: then they come in a stream */
+#define STREAM_NS 500         /* between events: likewise */
 #define LEAST_CHARGE_NS 100 /* for an event, so that turns and weights count where the clock stands still */
 
 enum step { STEP_NOTHING, STEP_RETIRE, STEP_PROVISION, STEP_BATCH };
@@ -267,7 +268,15 @@ static void decide_turn(faas_function *function, struct choice *choice, int64_t 
 			return;
 		}
 		choice->goes_on = true;
-		choice->worth_waking = function->run_ns_average == 0 || behind > WORTH_WAKING_NS;
+		/* Handlers that are known to be fast do not block. */
+		choice->worth_waking = function->run_ns_average == 0 ||
+		                       (behind > WORTH_WAKING_NS && (function->run_ns_average > BATCH_NS ||
+		                                                     !faas__executor_is_full(&function->runtime->executor)));
+		return;
+	}
+	/* In a stream: more will be here by the end of this batch, and a kick, and whom it wakes, would cost more than that. */
+	if (choice->count >= STREAM_EVENTS && batch_size(function) == BATCH_MAX) {
+		choice->goes_on = true;
 		return;
 	}
 	faas__turn_idle(&function->turn);

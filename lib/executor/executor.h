@@ -113,6 +113,7 @@ struct run_queue {
 	uint64_t arrivals;      /* under mu */
 	struct random draw;     /* under mu; state 0: first come, first served */
 	atomic_u32 count;       /* writers under mu; readers: anyone who looks for work */
+	atomic_u64 taken;       /* writers under mu; the monitor reads it: turns that threads took, ever */
 };
 
 void faas__turn_init(struct turn *turn, const struct turn_ops *ops, uint32_t weight);
@@ -220,6 +221,7 @@ struct monitor {
 	int64_t trim_due;      /* monitor only; 0: none */
 	uint32_t trims_left;   /* monitor only */
 	uint32_t waited_ticks; /* monitor only: ticks in a row that saw turns waiting */
+	uint64_t seen_taken;   /* monitor only: at the last look */
 };
 
 struct executor {
@@ -232,6 +234,7 @@ struct executor {
 	int32_t max_looking;
 	int64_t spin_ns;
 	uint32_t yields;          /* instead, on one core: times to give way before parking */
+	uint32_t cpus;            /* processors there are for all threads */
 	int64_t thread_idle_ns;
 	size_t stack_bytes;
 	char thread_name[16];
@@ -315,6 +318,12 @@ void faas__thread_deinit(struct thread *thread);
 
 /* Takes one turn on a guest. False: there was nothing to do. */
 bool faas__executor_step(struct executor *executor, struct thread *thread);
+
+/* Whether as many threads are at work as there are processors: where they do not block, more would be in their way. */
+static inline bool faas__executor_is_full(struct executor *executor)
+{
+	return load_relaxed(&executor->thread_count) >= load_relaxed(&executor->parked_count) + executor->cpus;
+}
 
 /* A turn became ready: wakes or starts a thread if one is needed and none looks around. */
 void faas__executor_wake(struct executor *executor);

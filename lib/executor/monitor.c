@@ -170,6 +170,7 @@ int64_t faas__executor_next_due(struct executor *executor)
 struct census {
 	int64_t now;
 	int64_t running; /* pool threads that use, or may soon use, a processor */
+	int64_t active;  /* of these, those that are not idle */
 	int64_t busy;    /* pool threads and guests that are not idle */
 	int64_t total;
 };
@@ -206,14 +207,16 @@ static struct census take_census(struct executor *executor, bool measure)
 		struct thread *thread = container_of(node, struct thread, node);
 		bool idle = load_seq_cst(&thread->is_idle) != 0;
 		uint64_t word = load_acquire(&thread->slots[0].word);
-		bool same = word == thread->seen_word && (word & 1) != 0;
+		bool same = word == thread->seen_word && (word & 1) != 0, blocked;
 
 		thread->seen_word = word;
 		census.busy += !idle;
 		if (thread->is_guest)
 			continue;
+		blocked = !idle && measure && is_blocked(thread, same);
 		census.total++;
-		census.running += idle || !measure || !is_blocked(thread, same);
+		census.running += !blocked;
+		census.active += !idle && !blocked;
 	}
 	faas__mutex_unlock(&executor->threads_mu);
 	return census;
@@ -303,13 +306,18 @@ static void grow(struct executor *executor, const struct census *census)
 	/* Asked for after a turn was put in the queue; so if it was asked for, the turn is seen, or was taken by others. */
 	bool wanted = exchange_seq_cst(&monitor->wants_thread, 0) != 0;
 	bool waits = load_seq_cst(&executor->run_queue.count) > 0;
+	uint64_t taken = load_relaxed(&executor->run_queue.taken);
+	bool stands_still = taken == monitor->seen_taken;
 
+	monitor->seen_taken = taken;
 	monitor->waited_ticks = waits ? monitor->waited_ticks + 1 : 0;
 	if (!waits)
 		return;
-	if (load_seq_cst(&executor->looking) > 0 || load_seq_cst(&executor->parked_count) > 0)
-		faas__executor_wake(executor);
-	else if ((wanted || monitor->waited_ticks > 1) && may_grow(executor, census))
+	if (load_seq_cst(&executor->looking) > 0 || load_seq_cst(&executor->parked_count) > 0) {
+		/* Not where as many as there are processors take turn after turn: more would be in their way. */
+		if (stands_still || census->active < (int64_t)executor->cpus)
+			faas__executor_wake(executor);
+	} else if ((wanted || monitor->waited_ticks > 1) && may_grow(executor, census))
 		faas__thread_start_one(executor);
 }
 

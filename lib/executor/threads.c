@@ -397,6 +397,15 @@ int64_t faas__executor_recent(struct executor *executor)
 
 /* ---- Beginning and end ------------------------------------------------------------------------------------------- */
 
+/* Half of the threads that can run at a time: those that have work are not to wait for those that look for it. */
+static int32_t max_looking(const struct executor *executor)
+{
+	int32_t cpus = (int32_t)executor->cpus;
+	int32_t threads = executor->base_threads < cpus ? executor->base_threads : cpus;
+
+	return threads > 1 ? threads / 2 : 1;
+}
+
 int faas__executor_init(struct executor *executor, const struct executor_config *config)
 {
 	struct mutex *mutexes[] = {&executor->run_queue.mu, &executor->idle_mu, &executor->threads_mu,
@@ -411,9 +420,10 @@ int faas__executor_init(struct executor *executor, const struct executor_config 
 	executor->base_threads = config->threads;
 	executor->max_threads = config->max_threads;
 	executor->max_overruns = config->max_overruns;
-	executor->max_looking = config->threads > 1 ? config->threads / 2 : 1;
 	executor->spin_ns = (int64_t)config->spin_us * 1000;
 	executor->yields = config->yields;
+	executor->cpus = (uint32_t)faas__cpu_count();
+	executor->max_looking = max_looking(executor);
 	executor->thread_idle_ns = config->thread_idle_ns;
 	executor->stack_bytes = config->stack_bytes;
 	strncpy(executor->thread_name, config->thread_name, sizeof(executor->thread_name) - 1);

@@ -92,6 +92,7 @@ struct turn *faas__turn_next(struct executor *executor)
 	if (first) {
 		faas__heap_remove(&queue->heap, first);
 		sub_seq_cst(&queue->count, 1);
+		bump_relaxed(&queue->taken, 1);
 		if (first->key > queue->virtual_now)
 			queue->virtual_now = first->key;
 	}
