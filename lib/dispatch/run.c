@@ -8,6 +8,10 @@
  * as many as fit in BATCH_NS while they are fast; what is left of a batch when its thread is held up goes back to the
  * queue's front (hand_back), where any thread finds it.
  *
+ * Where events come in a stream and handlers are fast, two things keep emitters and takers out of each other's lines: a
+ * thread waits a moment for a batch worth taking (linger_ns), and a turn whose queue it has emptied is put back rather
+ * than left to be kicked by the next event (decide_turn).
+ *
  * Attempts of a batch follow each other: the end of one is the start of the next, so there is one look at the clock per
  * attempt. Nothing else is shared per event: counts go to the batch's tally, the deadline to the thread's slot.
  *

@@ -12,6 +12,10 @@
  * for the last time and will see the turn; if it saw nobody looking, it sees everybody who parked before. A thread that
  * was idle and takes a turn passes the call on if more turns wait, so one call is enough for any number of turns.
  *
+ * That holds for turns that become ready. A thread that puts its own turn back calls nobody if its handlers are fast and
+ * as many threads are at work as there are processors: it comes back for the turn itself, and should it be held up, the
+ * monitor sees that no turn is taken and calls one.
+ *
  * Threads are started by the monitor alone: emitters never pay for it, and a failure is tried again at the next tick.
  */
 #include "executor/executor.h"

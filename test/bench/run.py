@@ -7,7 +7,7 @@ usage: run.py [OPTIONS] PROGRAM...       PROGRAM: a bench_... program, or a fold
 
 In every round each workload is run on one program after the other, each in a process of its own; from round to round
 another program begins. Medians over the rounds are shown with minimum and maximum. A program that fails, whose counts
-do not come out, or that hangs, ends the whole run.
+do not come out, or that hangs, ends the whole run; another library's gets a second chance, and the page says so.
 
     --rounds N       how many (7; with --quick 3)
     --quick          a tenth of the work
@@ -87,6 +87,10 @@ def find_programs(places, wanted):
     return {name: found[name] for name in (*plan.POOLS, plan.SCALE) if name in found and (not wanted or name in wanted)}
 
 
+class Failure(Exception):
+    """A program failed."""
+
+
 def run_one(path, item, prefix):
     """One program, once: its metrics, and how it calls itself."""
     command = [*prefix, path, *item.arguments]
@@ -95,9 +99,9 @@ def run_one(path, item, prefix):
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT_S,
                               check=False)
     except subprocess.TimeoutExpired:
-        fail(f"{said}: hangs (more than {TIMEOUT_S} s)")
+        raise Failure(f"{said}: hangs (more than {TIMEOUT_S} s)") from None
     if done.returncode != 0:
-        fail(f"{said}: exit code {done.returncode}\n{done.stderr.strip()}")
+        raise Failure(f"{said}: exit code {done.returncode}; {done.stderr.strip()}")
     metrics, title = {}, ""
     for line in done.stdout.splitlines():
         if line.startswith("# "):
@@ -106,12 +110,24 @@ def run_one(path, item, prefix):
         workload, metric, value = line.split()
         metrics[metric if workload == item.arguments[0] else f"{workload} {metric}"] = float(value)
     if not metrics:
-        fail(f"{said}: said nothing")
+        raise Failure(f"{said}: said nothing")
     return metrics, title
 
 
+def run_peer(name, path, item, prefix, incidents):
+    """The same, with a second chance for what is not ours."""
+    try:
+        return run_one(path, item, prefix)
+    except Failure as failure:
+        if name not in plan.PEERS:
+            raise
+        print(f"once more: {failure}", file=sys.stderr, flush=True)
+        incidents.append(str(failure))
+        return run_one(path, item, prefix)
+
+
 def run_all(items, programs, rounds, pin, pin_all):
-    results, titles = table.Results(), {}
+    results, titles, incidents = table.Results(), {}, []
     for number in range(rounds):
         for item in items:
             names = [name for name in programs if name in item.programs]
@@ -120,12 +136,12 @@ def run_all(items, programs, rounds, pin, pin_all):
             turn = number % len(names)
             for name in names[turn:] + names[:turn]:
                 prefix = pin if item.is_pinned or pin_all else []
-                metrics, title = run_one(programs[name], item, prefix)
+                metrics, title = run_peer(name, programs[name], item, prefix, incidents)
                 results.add(item.key, name, metrics)
                 if not item.is_pinned:
                     titles.setdefault(name, title)
             print(f"round {number + 1} of {rounds}: {item.key}", file=sys.stderr, flush=True)
-    return results, titles
+    return results, titles, incidents
 
 
 def free_bytes():
@@ -148,7 +164,7 @@ def processor():
     return platform.machine()
 
 
-def describe(options, busy, cores, titles):
+def describe(options, busy, cores, titles, incidents):
     """What the figures were measured on, and with."""
     beside = [title for name, title in titles.items() if name not in (plan.FAAS, plan.SCALE)]
     lines = [
@@ -163,6 +179,8 @@ def describe(options, busy, cores, titles):
         "API. Where work is shared out (load, start delays, handlers) only the pool's threads run tasks: there",
         "task_group's waiter does not help.",
     ]
+    for incident in incidents:
+        lines += ["", f"Failed, and was run once more: {incident}."]
     if busy > 0.5:
         lines += ["", f"**The machine was busy** (load {busy:.1f} before the start): the figures mean little."]
     return "\n".join(line.rstrip() for line in lines) + "\n"
@@ -185,11 +203,14 @@ def main():
     busy = os.getloadavg()[0]
     if busy > 0.5:
         print(f"the machine is busy (load {busy:.1f}): the figures will mean little", file=sys.stderr)
-    results, titles = run_all(items, programs, options.rounds, pin, options.pin)
+    try:
+        results, titles, incidents = run_all(items, programs, options.rounds, pin, options.pin)
+    except Failure as failure:
+        fail(str(failure))
     if options.smoke:
         print("every count came out")
         return
-    page = table.render(results, describe(options, busy, len(cores), titles))
+    page = table.render(results, describe(options, busy, len(cores), titles, incidents))
     print(page)
     out = pathlib.Path(options.out)
     out.mkdir(parents=True, exist_ok=True)
