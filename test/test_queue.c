@@ -282,6 +282,31 @@ static void a_large_event_drops_as_many_as_it_takes(void **state)
 	assert_string_equal("99", record.calls[record.count - 2].data);
 }
 
+/* It has made room in its own queue by then, once. */
+static void what_the_runtime_has_no_room_for_drops_one_at_most(void **state)
+{
+	static const char large[4000];
+	struct bed bed;
+	int code = 0;
+
+	(void)state;
+	record_init(&record);
+	bed_open(&bed, FAAS_RUNTIME(.queue_bytes = 8000));
+	add(&bed, "f", ONCE(.queue_events = 3, .queue_full = FAAS_FULL_DROP_OLDEST));
+	add(&bed, "g", ONCE(.queue_events = 0));
+	assert_int_equal(3, fill(&bed, "f", 3, &code));
+	(void)fill(&bed, "g", 1000, &code);
+	assert_int_equal(FAAS_ERUNTIMEFULL, code);
+	assert_int_equal(FAAS_ERUNTIMEFULL,
+	                 faas_emit_event(bed.runtime, FAAS_EVENT(.type = "f", .data = large, .data_bytes = 4000), NULL));
+	assert_int_equal(1, bed_stats(&bed, "f").dropped);
+	assert_int_equal(2, bed_stats(&bed, "f").queued);
+	assert_int_equal(1, bed_stats(&bed, "f").rejected_runtime_full);
+	bed_run(&bed);
+	bed_close(&bed);
+	record_deinit(&record);
+}
+
 /* ---- Cancelling -------------------------------------------------------------------------------------------------- */
 
 static void a_cancelled_event_frees_room(void **state)
@@ -400,6 +425,7 @@ int main(void)
 		TEST(an_emptied_queue_gives_its_memory_back),
 		TEST(a_full_queue_may_drop_its_oldest),
 		TEST(a_large_event_drops_as_many_as_it_takes),
+		cmocka_unit_test(what_the_runtime_has_no_room_for_drops_one_at_most),
 		cmocka_unit_test(a_cancelled_event_frees_room),
 		TEST(cancelling_keeps_the_order_of_the_others),
 		cmocka_unit_test(unregistering_frees_the_runtimes_room),

@@ -400,17 +400,23 @@ static int fan_end(struct fan *fan, faas_emission **ret_emission)
 	return fan->accepted > 0 ? fan->accepted : fan->first_refusal;
 }
 
-/* What nearly every emit is: one function takes it, and nobody will ask. False: it is not, or the function refused. */
-static inline bool emit_to_one(struct fan *fan, struct lane *lane, const struct route *route, bool wants_emission)
+/* What nearly every emit is: one function gets it, and nobody will ask. */
+static inline bool is_for_one(const struct fan *fan, const struct route *route, bool wants_emission)
+{
+	return route->count == 1 && !wants_emission && !fan->parcel.shared && fan->offer->plan.config->flags == 0;
+}
+
+static inline void offer_one(struct fan *fan, struct lane *lane, faas_function *function)
 {
 	faas_invocation *invocation;
+	int code = faas__offer_to(fan->offer, lane, function, &fan->parcel, &invocation);
 
-	if (route->count != 1 || wants_emission || fan->parcel.shared || fan->offer->plan.config->flags != 0 ||
-	    faas__offer_to(fan->offer, lane, route->matches[0], &fan->parcel, &invocation) != FAAS_OK)
-		return false;
-	fan->accepted = 1;
+	fan->count = 1;
+	if (likely(code == FAAS_OK))
+		fan->accepted = 1;
+	else if (!is_full(code) || !fan->offer->may_wait || !put_off(fan, 0, function, code))
+		note(fan, 0, function, code, NULL);
 	bump_relaxed(&lane->emitted, 1);
-	return true;
 }
 
 /* One round in the lane: look up and offer. `*ret_refuser`: see offer_all. */
@@ -423,7 +429,8 @@ static int emit_round(struct fan *fan, bool wants_emission, faas_function **ret_
 	int error = find_route(fan, lane, &route);
 
 	*ret_refuser = NULL;
-	if (likely(error == FAAS_OK && emit_to_one(fan, lane, &route, wants_emission))) {
+	if (likely(error == FAAS_OK && is_for_one(fan, &route, wants_emission))) {
+		offer_one(fan, lane, route.matches[0]);
 		faas__lane_leave(lane);
 		return FAAS_OK;
 	}
@@ -491,7 +498,7 @@ int faas__emit(faas_runtime *runtime, faas_context *context, const faas_event_co
 		offer.may_wait = faas__await_room(&offer, refuser, code, parcel_bytes(&offer, refuser, &fan.parcel));
 		faas_function_unref(refuser);
 	}
-	if (likely(fan.count == 0 && fan.accepted == 1 && !fan.parcel.shared && !offer.dropped))
+	if (likely(fan.count == 1 && fan.accepted == 1 && !fan.parcel.emission && !fan.parcel.shared && !offer.dropped))
 		return 1;
 	if (fan.waiting_count > 0)
 		offer_later(&fan);
