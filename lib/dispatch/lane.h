@@ -19,7 +19,8 @@
 
 struct runner;
 
-#define ROUTE_CACHE_SIZE 16u
+#define ROUTE_CACHE_BITS 6
+#define ROUTE_CACHE_SIZE (1u << ROUTE_CACHE_BITS)
 #define ROUTE_CACHE_TYPE 46u
 #define ROUTE_CACHE_MATCHES 4u
 

@@ -93,12 +93,20 @@ static void keep_list(struct lane *lane, const struct match_list *list, struct r
 	route->filtered_count = list->filtered_count;
 }
 
-/* Where a type is remembered. That two of them meet costs a look-up, no more, so this need not be a good hash. */
+/*
+ * Where a type is remembered: by its end, in which types mostly differ. That two of them meet costs a look-up, no more, so
+ * the hash need not withstand anybody.
+ */
 static struct route_cache_entry *entry_of(struct lane *lane, const char *type, size_t bytes)
 {
-	size_t at = bytes * 5 + (unsigned char)type[bytes - 1] * 3u + (unsigned char)type[bytes / 2];
+	size_t count = bytes < sizeof(uint64_t) ? bytes : sizeof(uint64_t);
+	uint64_t end = bytes;
 
-	return &lane->route_cache[at % ROUTE_CACHE_SIZE];
+	if (likely(count == sizeof(end)))
+		memcpy(&end, type + bytes - sizeof(end), sizeof(end));
+	else
+		memcpy(&end, type, count);
+	return &lane->route_cache[(end ^ bytes << 32) * 0x9e3779b97f4a7c15u >> (64 - ROUTE_CACHE_BITS)];
 }
 
 int faas__route(faas_runtime *runtime, struct lane *lane, const char *type, size_t type_bytes, struct route *ret_route)
