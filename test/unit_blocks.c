@@ -73,7 +73,7 @@ static void blocks_do_not_overlap(void **state)
 			blocks[i] = NULL;
 			continue;
 		}
-		sizes[i] = faas__block_size((size_t)unit_below(&random, unit_below(&random, 30) == 0 ? 5000 : 1024));
+		sizes[i] = faas__block_size((size_t)unit_below(&random, unit_below(&random, 30) == 0 ? 5000 : (int)BLOCK_MAX));
 		blocks[i] = faas__block_alloc(&pool, &cache, sizes[i]);
 		assert_non_null(blocks[i]);
 		assert_int_equal(0, (uintptr_t)blocks[i] % BLOCK_STEP);

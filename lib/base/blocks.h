@@ -13,7 +13,7 @@
 #include "base/sync.h"
 
 #define BLOCK_STEP 32u                              /* sizes are multiples of this */
-#define BLOCK_MAX 1024u                             /* larger ones go straight to the allocator */
+#define BLOCK_MAX 2048u                             /* larger ones go straight to the allocator */
 #define BLOCK_CLASSES (BLOCK_MAX / BLOCK_STEP + 1u) /* class = bytes / BLOCK_STEP; 0 and 1 are not used */
 #define BLOCK_MIN (2 * BLOCK_STEP)
 
