@@ -106,7 +106,7 @@ static struct route_cache_entry *entry_of(struct lane *lane, const char *type, s
 		memcpy(&end, type + bytes - sizeof(end), sizeof(end));
 	else
 		memcpy(&end, type, count);
-	return &lane->route_cache[(end ^ bytes << 32) * 0x9e3779b97f4a7c15u >> (64 - ROUTE_CACHE_BITS)];
+	return &lane->route_cache[(end ^ (uint64_t)bytes << 32) * 0x9e3779b97f4a7c15u >> (64 - ROUTE_CACHE_BITS)];
 }
 
 int faas__route(faas_runtime *runtime, struct lane *lane, const char *type, size_t type_bytes, struct route *ret_route)
