@@ -6,6 +6,7 @@
  *     findings   what threads and handlers found wrong; the main thread fails the test with the first of them
  *     crowd      host threads that start together
  *     watch      a thread that reads the numbers all the time
+ *     play       a scenario's usual course: crowds and a watch, from beginning to end
  *     tally      an allocator that counts and nothing else: it adds no order between threads for sanitizers to see
  *
  * Nothing here waits for time to pass. What a scenario waits for is a join, a drain, or a handler at a gate. What threads
@@ -381,6 +382,50 @@ static inline void watch_main(void *arg)
 		sched_yield();
 	}
 	watch_once(watch);
+}
+
+/* ---- A whole scenario -------------------------------------------------------------------------------------------- */
+
+/* Those who act, and those who go on beside them until all is over, the watch among them. */
+struct play {
+	struct crowd actors, others;
+	struct watch watch;
+};
+
+/* `functions` are watched, and must last as long as the play. Then crowd_add fills the crowds. */
+static inline void play_init(struct play *play, faas_runtime *runtime, faas_function *const *functions, int count,
+                             struct findings *findings)
+{
+	watch_init(&play->watch, runtime, functions, count, findings);
+	crowd_init(&play->actors);
+	crowd_init(&play->others);
+	crowd_add(&play->others, watch_main, &play->watch);
+}
+
+/* Until the actors are through and everything they began is settled. */
+static inline void play_perform(struct play *play)
+{
+	crowd_start(&play->others);
+	crowd_start(&play->actors);
+	crowd_join(&play->actors);
+	assert_int_equal(FAAS_OK, faas_drain(play->watch.runtime, FAAS_NEVER));
+}
+
+/* Tells the others that it is over. What overran is settled by now, but may still be on its way out. */
+static inline void play_end(struct play *play, atomic_int *is_over)
+{
+	for (int i = 0; i < play->watch.count; i++) {
+		struct faas_function_stats stats;
+
+		do {
+			sched_yield();
+			stats = stats_of(play->watch.functions[i]);
+		} while (stats.overrunning + stats.starting + stats.busy > 0);
+	}
+	atomic_store(is_over, 1);
+	atomic_store(&play->watch.is_over, 1);
+	crowd_join(&play->others);
+	check_findings(play->watch.findings);
 }
 
 #endif

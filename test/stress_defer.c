@@ -389,9 +389,8 @@ static void completions_race(uint64_t seed)
 	struct scene *scene = calloc(1, sizeof(*scene));
 	static struct tally_memory memory;
 	struct faas_runtime_stats total;
-	struct crowd crowd, others;
 	uint64_t accepted = 0, cancels = 0;
-	struct watch watch;
+	struct play play;
 
 	assert_non_null(scene);
 	tally_init(&memory);
@@ -400,27 +399,17 @@ static void completions_race(uint64_t seed)
 		open_runtime(FAAS_RUNTIME(.threads = 1 + (int32_t)random_below(&seed, 4), .allocator = &memory.config,
 	                              .max_concurrency = random_below(&seed, 3) == 0 ? 4 : 0));
 	register_all(scene, &seed);
-	watch_init(&watch, scene->runtime, scene->functions, FUNCTIONS, &scene->findings);
-	crowd_init(&crowd);
-	crowd_init(&others);
+	play_init(&play, scene->runtime, scene->functions, FUNCTIONS, &scene->findings);
 	for (int t = 0; t < PRODUCERS; t++) {
 		scene->producers[t].seed = stress_fork(&seed);
-		crowd_add(&crowd, produce, &scene->producers[t]);
+		crowd_add(&play.actors, produce, &scene->producers[t]);
 	}
 	for (int t = 0; t < COMPLETERS; t++) {
 		scene->completers[t].seed = stress_fork(&seed);
-		crowd_add(&others, complete_until_over, &scene->completers[t]);
+		crowd_add(&play.others, complete_until_over, &scene->completers[t]);
 	}
-	crowd_add(&others, watch_main, &watch);
-	crowd_start(&others);
-	crowd_start(&crowd);
-	crowd_join(&crowd);
-	assert_int_equal(FAAS_OK, faas_drain(scene->runtime, FAAS_NEVER));
-	for (int f = 0; f < FUNCTIONS; f++)
-		UNTIL(stats_of(scene->functions[f]).overrunning == 0 && stats_of(scene->functions[f]).busy == 0);
-	atomic_store(&scene->is_over, 1);
-	atomic_store(&watch.is_over, 1);
-	crowd_join(&others);
+	play_perform(&play);
+	play_end(&play, &scene->is_over);
 	total = totals_of(scene->runtime);
 	for (int t = 0; t < PRODUCERS; t++) {
 		struct member *member = &scene->producers[t];

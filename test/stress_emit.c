@@ -307,33 +307,23 @@ static void every_event_runs_once_and_is_counted_once(uint64_t seed)
 {
 	struct scene *scene = calloc(1, sizeof(*scene));
 	static struct tally_memory memory;
-	struct crowd producers, others;
 	faas_function *handles[FUNCTIONS];
-	struct watch watch;
+	struct play play;
 
 	assert_non_null(scene);
 	tally_init(&memory);
 	build(scene, &memory, &seed);
 	for (int f = 0; f < FUNCTIONS; f++)
 		handles[f] = scene->targets[f].handle;
-	watch_init(&watch, scene->runtime, handles, FUNCTIONS, &scene->findings);
-	crowd_init(&producers);
-	crowd_init(&others);
+	play_init(&play, scene->runtime, handles, FUNCTIONS, &scene->findings);
 	for (int p = 0; p < PRODUCERS; p++) {
 		scene->producers[p] = (struct producer){.scene = scene, .index = p, .seed = stress_fork(&seed)};
-		crowd_add(&producers, produce, &scene->producers[p]);
+		crowd_add(&play.actors, produce, &scene->producers[p]);
 	}
-	crowd_add(&others, watch_main, &watch);
 	if (random_below(&seed, 2) == 0)
-		crowd_add(&others, lend, scene);
-	crowd_start(&others);
-	crowd_start(&producers);
-	crowd_join(&producers);
-	assert_int_equal(FAAS_OK, faas_drain(scene->runtime, FAAS_NEVER));
-	atomic_store(&scene->is_over, 1);
-	atomic_store(&watch.is_over, 1);
-	crowd_join(&others);
-	check_findings(&scene->findings);
+		crowd_add(&play.others, lend, scene);
+	play_perform(&play);
+	play_end(&play, &scene->is_over);
 	check_totals(scene);
 	for (int f = 0; f < FUNCTIONS; f++)
 		faas_function_unref(scene->targets[f].handle);

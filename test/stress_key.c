@@ -416,39 +416,27 @@ static void order_holds(uint64_t seed)
 	struct scene *scene = calloc(1, sizeof(*scene));
 	faas_function *handles[FUNCTIONS];
 	static struct tally_memory memory;
-	struct crowd crowd, others;
-	struct watch watch;
+	struct play play;
 
 	assert_non_null(scene);
 	tally_init(&memory);
 	build(scene, &memory, &seed);
 	for (int f = 0; f < FUNCTIONS; f++)
 		handles[f] = scene->targets[f].handle;
-	watch_init(&watch, scene->runtime, handles, FUNCTIONS, &scene->findings);
-	crowd_init(&crowd);
-	crowd_init(&others);
+	play_init(&play, scene->runtime, handles, FUNCTIONS, &scene->findings);
 	for (int t = 0; t < THREADS; t++) {
 		scene->callers[t].scene = scene;
 		scene->callers[t].index = (uint32_t)t;
 		scene->callers[t].seed = stress_fork(&seed);
-		crowd_add(&crowd, call, &scene->callers[t]);
+		crowd_add(&play.actors, call, &scene->callers[t]);
 	}
 	for (int t = 0; t < COMPLETERS; t++) {
 		scene->completers[t].scene = scene;
 		scene->completers[t].seed = stress_fork(&seed);
-		crowd_add(&others, complete_until_over, &scene->completers[t]);
+		crowd_add(&play.others, complete_until_over, &scene->completers[t]);
 	}
-	crowd_add(&others, watch_main, &watch);
-	crowd_start(&others);
-	crowd_start(&crowd);
-	crowd_join(&crowd);
-	assert_int_equal(FAAS_OK, faas_drain(scene->runtime, FAAS_NEVER));
-	for (int f = 0; f < FUNCTIONS; f++)
-		UNTIL(stats_of(handles[f]).overrunning == 0 && stats_of(handles[f]).busy == 0);
-	atomic_store(&scene->is_over, 1);
-	atomic_store(&watch.is_over, 1);
-	crowd_join(&others);
-	check_findings(&scene->findings);
+	play_perform(&play);
+	play_end(&play, &scene->is_over);
 	check_all(scene);
 	for (int f = 0; f < FUNCTIONS; f++)
 		faas_function_unref(handles[f]);

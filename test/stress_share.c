@@ -342,8 +342,8 @@ static void run(uint64_t seed, bool changes, bool refuses)
 	struct scene *scene = calloc(1, sizeof(*scene));
 	faas_function *handles[FUNCTIONS];
 	static struct tally_memory memory;
-	struct crowd crowd, others, guests;
-	struct watch watch;
+	struct crowd guests;
+	struct play play;
 	int code;
 
 	assert_non_null(scene);
@@ -353,29 +353,26 @@ static void run(uint64_t seed, bool changes, bool refuses)
 	build(scene, &memory, &seed);
 	for (int f = 0; f < FUNCTIONS; f++)
 		handles[f] = scene->targets[f].handle;
-	watch_init(&watch, scene->runtime, handles, FUNCTIONS, &scene->findings);
-	crowd_init(&crowd);
-	crowd_init(&others);
+	play_init(&play, scene->runtime, handles, FUNCTIONS, &scene->findings);
 	crowd_init(&guests);
 	for (int t = 0; t < THREADS; t++) {
 		scene->callers[t].scene = scene;
 		scene->callers[t].seed = stress_fork(&seed);
-		crowd_add(&crowd, call_in_bursts, &scene->callers[t]);
+		crowd_add(&play.actors, call_in_bursts, &scene->callers[t]);
 	}
 	for (int t = 0; t < COMPLETERS; t++) {
 		scene->completers[t].scene = scene;
 		scene->completers[t].seed = stress_fork(&seed);
-		crowd_add(&others, complete_until_over, &scene->completers[t]);
+		crowd_add(&play.others, complete_until_over, &scene->completers[t]);
 	}
-	crowd_add(&others, watch_main, &watch);
 	if (changes)
 		crowd_add(&guests, reserve_and_leave, scene);
 	atomic_store(&memory.chance, refuses ? 20 : 0);
-	crowd_start(&others);
+	crowd_start(&play.others);
 	if (changes)
 		crowd_start(&guests);
-	crowd_start(&crowd);
-	crowd_join(&crowd);
+	crowd_start(&play.actors);
+	crowd_join(&play.actors);
 	atomic_store(&scene->is_quiet, 1);
 	if (changes)
 		crowd_join(&guests);
@@ -384,12 +381,7 @@ static void run(uint64_t seed, bool changes, bool refuses)
 	if (code != FAAS_OK)
 		find(&scene->findings, "the drain: %s; somebody who waits for a slot was forgotten", faas_error_name(code));
 	check_findings(&scene->findings);
-	for (int f = 0; f < FUNCTIONS; f++)
-		UNTIL(stats_of(handles[f]).overrunning == 0 && stats_of(handles[f]).starting == 0);
-	atomic_store(&scene->is_over, 1);
-	atomic_store(&watch.is_over, 1);
-	crowd_join(&others);
-	check_findings(&scene->findings);
+	play_end(&play, &scene->is_over);
 	check_all(scene);
 	for (int f = 0; f < FUNCTIONS; f++)
 		faas_function_unref(handles[f]);
