@@ -227,6 +227,59 @@ struct faas_runtime_stats bed_totals(struct bed *bed)
 	return totals_of(bed->runtime);
 }
 
+void bed_check_accounts(struct bed *bed, const char *const *functions, int count)
+{
+	for (int i = 0; i < count; i++) {
+		faas_function *function = NULL;
+
+		if (faas_function_find(bed->runtime, functions[i], &function) == FAAS_OK)
+			(void)stats_of(function);
+		faas_function_unref(function);
+	}
+	(void)bed_totals(bed);
+}
+
+/* Only the refusal is counted. */
+static void check_unchanged(const struct faas_runtime_stats *before, const struct faas_runtime_stats *after)
+{
+	struct faas_runtime_stats expected = *before;
+
+	expected.total.offered = after->total.offered;
+	expected.total.rejected = after->total.rejected;
+	expected.total.rejected_other = after->total.rejected_other;
+	assert_memory_equal(&expected, after, sizeof(expected));
+}
+
+int bed_refuse(struct bed *bed, int64_t n, int gets_by, int (*act)(void *arg), void *arg)
+{
+	struct faas_runtime_stats before = bed_totals(bed), after;
+	int code, has_failed;
+
+	memory_fail(&bed->memory, n, 1);
+	code = act(arg);
+	has_failed = memory_has_failed(&bed->memory);
+	memory_fail(&bed->memory, -1, 0);
+	after = bed_totals(bed);
+	if (code == FAAS_ENOMEM) {
+		assert_true(has_failed);
+		assert_false(gets_by);
+		check_unchanged(&before, &after);
+		code = act(arg);
+	}
+	assert_int_equal(FAAS_OK, code);
+	return has_failed;
+}
+
+void refuse_each(const char *name, int (*try_one)(const void *scenario, int64_t n), const void *scenario)
+{
+	int64_t n = 0;
+
+	while (try_one(scenario, n))
+		n++;
+	print_message("%s: %d allocations\n", name, (int)n);
+	assert_in_range(n, 0, 1000);
+}
+
 struct faas_function_stats stats_of(const faas_function *function)
 {
 	struct faas_function_stats stats = {.struct_size = sizeof(stats)};

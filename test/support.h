@@ -59,6 +59,18 @@ void memory_fail(struct memory *memory, int64_t n, int64_t count);
 /* Whether memory_fail has refused an allocation since it was called. */
 int memory_has_failed(struct memory *memory);
 
+struct bed;
+
+/*
+ * `act` with allocation number n of the bed's refused. If it fails with FAAS_ENOMEM, which it must not if it `gets_by`, it
+ * has changed nothing but the count of what was refused, and it is called again; at last it succeeds. Whether there was
+ * an allocation n.
+ */
+int bed_refuse(struct bed *bed, int64_t n, int gets_by, int (*act)(void *arg), void *arg);
+
+/* Refuses allocation after allocation: `try_one` says whether there was one of this number. */
+void refuse_each(const char *name, int (*try_one)(const void *scenario, int64_t n), const void *scenario);
+
 /* Asserts that everything was given back, and frees what the allocator itself holds. */
 void memory_check_empty(struct memory *memory);
 
@@ -109,6 +121,9 @@ struct faas_function_stats bed_stats(struct bed *bed, const char *function);
 struct faas_runtime_stats bed_totals(struct bed *bed);
 struct faas_function_stats stats_of(const faas_function *function);
 struct faas_runtime_stats totals_of(faas_runtime *runtime);
+
+/* The snapshots of these functions, as far as they are registered, and of the runtime: only that their accounts hold. */
+void bed_check_accounts(struct bed *bed, const char *const *functions, int count);
 
 /* Asserts what must hold at every moment: offered = accepted + rejected, and so on. */
 void check_accounts(const struct faas_function_stats *stats);

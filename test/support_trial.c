@@ -85,6 +85,37 @@ void hold_clear(struct hold *hold)
 	}
 }
 
+faas_invocation *bed_hold_one(struct bed *bed, const struct hold *hold, const faas_function_config *config)
+{
+	faas_invocation *invocation;
+
+	bed_register(bed, "f", config);
+	invocation = bed_start(bed, "f", NULL);
+	assert_int_equal(1, bed_run(bed));
+	assert_int_equal(FAAS_OK, hold->code);
+	return invocation;
+}
+
+/* ---- Dead letters ------------------------------------------------------------------------------------------------ */
+
+const char *letter_texts(faas_function *function)
+{
+	static char texts[4096];
+	faas_invocation *letter;
+	uint64_t position = 0;
+
+	texts[0] = 0;
+	while (faas_function_dead_letter(function, &position, &letter) == FAAS_OK) {
+		uint64_t bytes;
+		const char *text = faas_event_data(faas_invocation_event(letter), &bytes);
+		size_t at = strlen(texts);
+
+		snprintf(texts + at, sizeof(texts) - at, "%s%.*s", at > 0 ? " " : "", (int)bytes, text);
+		faas_invocation_unref(letter);
+	}
+	return texts;
+}
+
 /* ---- Time -------------------------------------------------------------------------------------------------------- */
 
 void bed_pass_ns(struct bed *bed, int64_t duration_ns)

@@ -63,8 +63,19 @@ struct hold {
 
 int hold_handler(faas_context *context, const faas_event *event);
 
+/* The config of a function that defers to the file's own `hold`: HELD(.attempts = 1). Its delays are exact. */
+#define HELD(...) FAAS_FUNCTION(.handler = hold_handler, .user = &hold, .jitter_percent = FAAS_NONE, __VA_ARGS__)
+
+/* Registers "f" and lets one event be deferred; the caller gets the invocation. */
+faas_invocation *bed_hold_one(struct bed *bed, const struct hold *hold, const faas_function_config *config);
+
 /* Gives back all tokens that are left. */
 void hold_clear(struct hold *hold);
+
+/* ---- Dead letters ------------------------------------------------------------------------------------------------ */
+
+/* The texts of all letters of a function, oldest first. Valid until the next call. */
+const char *letter_texts(faas_function *function);
 
 /* ---- Time -------------------------------------------------------------------------------------------------------- */
 

@@ -16,21 +16,6 @@ static int teardown(void **state)
 	return bed_teardown(state);
 }
 
-/* The config of a function that defers: HELD(.attempts = 1). */
-#define HELD(...) FAAS_FUNCTION(.handler = hold_handler, .user = &hold, .jitter_percent = FAAS_NONE, __VA_ARGS__)
-
-/* Registers "f" and lets an event be deferred; the caller gets the invocation. */
-static faas_invocation *defer_one(struct bed *bed, const faas_function_config *config)
-{
-	faas_invocation *invocation;
-
-	bed_register(bed, "f", config);
-	invocation = bed_start(bed, "f", NULL);
-	assert_int_equal(1, bed_run(bed));
-	assert_int_equal(FAAS_OK, hold.code);
-	return invocation;
-}
-
 static void check_settled(faas_deferral *token)
 {
 	assert_int_equal(0, faas_deferral_is_open(token));
@@ -49,7 +34,7 @@ static void a_deferred_invocation_leaves_its_worker_and_keeps_its_slot(void **st
 	struct faas_function_stats stats;
 	faas_invocation *invocation, *next;
 
-	invocation = defer_one(bed, HELD(.max_concurrency = 1));
+	invocation = bed_hold_one(bed, &hold, HELD(.max_concurrency = 1));
 	assert_int_equal(FAAS_STATUS_DEFERRED, faas_invocation_status(invocation));
 	assert_int_equal(FAAS_EPENDING, faas_invocation_outcome(invocation));
 	assert_int_equal(FAAS_EPENDING, faas_invocation_answer(invocation, NULL, NULL, NULL));
@@ -108,7 +93,7 @@ static void a_completion_brings_the_answer(void **state)
 	uint64_t bytes = 0;
 	char answer[] = "forty-two";
 
-	invocation = defer_one(bed, HELD(.deadline_ms = 100));
+	invocation = bed_hold_one(bed, &hold, HELD(.deadline_ms = 100));
 	bed_advance_ms(bed, 40);
 	assert_int_equal(FAAS_OK, faas_complete(hold.tokens[0], answer, 9, "text/plain"));
 	memset(answer, 'x', sizeof(answer));
@@ -139,7 +124,7 @@ static void without_data_the_handlers_reply_stands(void **state)
 	uint64_t bytes = 77;
 
 	hold.reply = "early";
-	first = defer_one(bed, HELD(.deadline_ms = 100));
+	first = bed_hold_one(bed, &hold, HELD(.deadline_ms = 100));
 	second = bed_start(bed, "f", NULL);
 	third = bed_start(bed, "f", NULL);
 	bed_run(bed);
@@ -161,7 +146,7 @@ static void without_data_the_handlers_reply_stands(void **state)
 static void without_any_reply_there_is_no_answer(void **state)
 {
 	struct bed *bed = *state;
-	faas_invocation *invocation = defer_one(bed, HELD(.deadline_ms = 100));
+	faas_invocation *invocation = bed_hold_one(bed, &hold, HELD(.deadline_ms = 100));
 
 	assert_int_equal(FAAS_OK, faas_complete(hold.tokens[0], NULL, 0, NULL));
 	assert_int_equal(FAAS_ENOTFOUND, faas_invocation_answer(invocation, NULL, NULL, NULL));
@@ -179,7 +164,7 @@ static void what_cannot_be_an_answer_changes_nothing(void **state)
 	memset(type, 'x', sizeof(type));
 	type[sizeof(type) - 1] = 0;
 	bed_open(&bed, FAAS_RUNTIME(.max_data_bytes = 100));
-	invocation = defer_one(&bed, HELD(.deadline_ms = 100));
+	invocation = bed_hold_one(&bed, &hold, HELD(.deadline_ms = 100));
 	assert_int_equal(FAAS_ETOOBIG, faas_complete(hold.tokens[0], type, 101, NULL));
 	assert_int_equal(FAAS_ETOOLONG, faas_complete(hold.tokens[0], "x", 1, type));
 	assert_int_equal(FAAS_ETEXT, faas_complete(hold.tokens[0], "x", 1, "\xff"));
@@ -198,7 +183,7 @@ static void what_cannot_be_an_answer_changes_nothing(void **state)
 static void a_failed_completion_is_retried(void **state)
 {
 	struct bed *bed = *state;
-	faas_invocation *invocation = defer_one(bed, HELD(.deadline_ms = FAAS_NEVER));
+	faas_invocation *invocation = bed_hold_one(bed, &hold, HELD(.deadline_ms = FAAS_NEVER));
 
 	for (int i = 0; i < 3; i++) {
 		assert_int_equal(FAAS_STATUS_DEFERRED, faas_invocation_status(invocation));
@@ -225,7 +210,7 @@ static void a_failed_completion_is_retried(void **state)
 static void a_permanent_one_is_not(void **state)
 {
 	struct bed *bed = *state;
-	faas_invocation *invocation = defer_one(bed, HELD(.deadline_ms = FAAS_NEVER));
+	faas_invocation *invocation = bed_hold_one(bed, &hold, HELD(.deadline_ms = FAAS_NEVER));
 	char text[400];
 
 	memset(text, 'm', sizeof(text));
@@ -240,7 +225,7 @@ static void a_permanent_one_is_not(void **state)
 static void a_failure_without_a_message_has_the_text_of_its_outcome(void **state)
 {
 	struct bed *bed = *state;
-	faas_invocation *invocation = defer_one(bed, HELD(.attempts = 1));
+	faas_invocation *invocation = bed_hold_one(bed, &hold, HELD(.attempts = 1));
 
 	assert_int_equal(FAAS_OK, faas_complete_failed(hold.tokens[0], NULL));
 	assert_string_equal(faas_strerror(FAAS_EFAILED), faas_invocation_message(invocation));
@@ -253,7 +238,7 @@ static void a_late_failure_with_an_early_reply_has_no_answer(void **state)
 	faas_invocation *invocation;
 
 	hold.reply = "early";
-	invocation = defer_one(bed, HELD(.attempts = 1));
+	invocation = bed_hold_one(bed, &hold, HELD(.attempts = 1));
 	assert_int_equal(FAAS_OK, faas_complete_failed(hold.tokens[0], "late"));
 	assert_int_equal(FAAS_EFAILED, faas_invocation_answer(invocation, NULL, NULL, NULL));
 	faas_invocation_unref(invocation);
@@ -264,7 +249,7 @@ static void a_late_failure_with_an_early_reply_has_no_answer(void **state)
 static void until_its_deadline_a_completion_counts(void **state)
 {
 	struct bed *bed = *state;
-	faas_invocation *first = defer_one(bed, HELD(.attempts = 1)), *second = bed_start(bed, "f", NULL);
+	faas_invocation *first = bed_hold_one(bed, &hold, HELD(.attempts = 1)), *second = bed_start(bed, "f", NULL);
 
 	bed_run(bed);
 	assert_int_equal(3000 * MS, bed_next_due(bed));
@@ -296,8 +281,8 @@ static int take_time_and_defer(faas_context *context, const faas_event *event)
 static void the_deadline_stays_that_of_the_attempt(void **state)
 {
 	struct bed *bed = *state;
-	faas_invocation *invocation = defer_one(
-		bed, FAAS_FUNCTION(.handler = take_time_and_defer, .user = bed->clock, .deadline_ms = 10, .attempts = 1));
+	faas_invocation *invocation = bed_hold_one(
+		bed, &hold, FAAS_FUNCTION(.handler = take_time_and_defer, .user = bed->clock, .deadline_ms = 10, .attempts = 1));
 
 	assert_int_equal(3 * MS, bed_next_due(bed));
 	assert_int_equal(7, bed_stats(bed, "f").billed_ms);
@@ -312,7 +297,7 @@ static void the_deadline_stays_that_of_the_attempt(void **state)
 static void without_a_deadline_it_waits_for_ever(void **state)
 {
 	struct bed *bed = *state;
-	faas_invocation *invocation = defer_one(bed, HELD(.deadline_ms = FAAS_NEVER, .keep_warm_ms = FAAS_NEVER));
+	faas_invocation *invocation = bed_hold_one(bed, &hold, HELD(.deadline_ms = FAAS_NEVER, .keep_warm_ms = FAAS_NEVER));
 
 	assert_int_equal(FAAS_NEVER, bed_next_due(bed));
 	bed_advance_ms(bed, FAAS_MAX_DURATION_MS);
@@ -340,7 +325,7 @@ static void the_callers_time_ends_it_too(void **state)
 static void a_deferred_attempt_that_timed_out_is_retried(void **state)
 {
 	struct bed *bed = *state;
-	faas_invocation *invocation = defer_one(bed, HELD(.deadline_ms = 50));
+	faas_invocation *invocation = bed_hold_one(bed, &hold, HELD(.deadline_ms = 50));
 
 	bed_advance_ms(bed, 60);
 	assert_int_equal(FAAS_STATUS_DELAYED, faas_invocation_status(invocation));

@@ -18,19 +18,6 @@ static int teardown(void **state)
 	return bed_teardown(state);
 }
 
-#define HELD(...) FAAS_FUNCTION(.handler = hold_handler, .user = &hold, .jitter_percent = FAAS_NONE, __VA_ARGS__)
-
-/* Registers "f" and lets an event be deferred; the caller gets the invocation. */
-static faas_invocation *defer_one(struct bed *bed, const faas_function_config *config)
-{
-	faas_invocation *invocation;
-
-	bed_register(bed, "f", config);
-	invocation = bed_start(bed, "f", NULL);
-	assert_int_equal(1, bed_run(bed));
-	return invocation;
-}
-
 static int told, code_in_callback, open_in_callback;
 
 static void complete_in_callback(faas_invocation *invocation, void *user)
@@ -46,7 +33,7 @@ static void complete_in_callback(faas_invocation *invocation, void *user)
 static void the_last_reference_given_back_is_a_failure(void **state)
 {
 	struct bed *bed = *state;
-	faas_invocation *invocation = defer_one(bed, HELD(.attempts = 2));
+	faas_invocation *invocation = bed_hold_one(bed, &hold, HELD(.attempts = 2));
 
 	assert_ptr_equal(hold.tokens[0], faas_deferral_ref(hold.tokens[0]));
 	faas_deferral_unref(hold.tokens[0]);
@@ -70,7 +57,7 @@ static void the_last_reference_given_back_is_a_failure(void **state)
 static void a_completed_token_can_be_given_back(void **state)
 {
 	struct bed *bed = *state;
-	faas_invocation *invocation = defer_one(bed, HELD(.attempts = 1));
+	faas_invocation *invocation = bed_hold_one(bed, &hold, HELD(.attempts = 1));
 
 	assert_int_equal(FAAS_OK, faas_complete(hold.tokens[0], NULL, 0, NULL));
 	hold_clear(&hold);
@@ -83,7 +70,7 @@ static void a_completed_token_can_be_given_back(void **state)
 static void cancelling_settles_at_once_and_frees_the_slot(void **state)
 {
 	struct bed *bed = *state;
-	faas_invocation *invocation = defer_one(bed, HELD(.max_concurrency = 1));
+	faas_invocation *invocation = bed_hold_one(bed, &hold, HELD(.max_concurrency = 1));
 
 	told = 0;
 	assert_int_equal(FAAS_OK, faas_invocation_on_settled(invocation, complete_in_callback, &hold.tokens[0]));
@@ -140,7 +127,7 @@ static void unregistering_leaves_it_to_be_completed(void **state)
 static void its_deadline_holds_after_unregistering(void **state)
 {
 	struct bed *bed = *state;
-	faas_invocation *invocation = defer_one(bed, HELD(.attempts = 9, .deadline_ms = 50));
+	faas_invocation *invocation = bed_hold_one(bed, &hold, HELD(.attempts = 9, .deadline_ms = 50));
 
 	assert_int_equal(FAAS_OK, faas_unregister_function(bed->runtime, "f"));
 	bed_run(bed);
@@ -155,7 +142,7 @@ static void its_deadline_holds_after_unregistering(void **state)
 static void closing_cancels_it_and_its_token_outlives_everything(void **state)
 {
 	struct bed *bed = *state;
-	faas_invocation *invocation = defer_one(bed, HELD(.deadline_ms = FAAS_NEVER));
+	faas_invocation *invocation = bed_hold_one(bed, &hold, HELD(.deadline_ms = FAAS_NEVER));
 
 	bed_queue(bed, "f", NULL);
 	bed_run(bed);

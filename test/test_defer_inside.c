@@ -16,8 +16,6 @@ static int teardown(void **state)
 	return bed_teardown(state);
 }
 
-#define HELD(...) FAAS_FUNCTION(.handler = hold_handler, .user = &hold, .jitter_percent = FAAS_NONE, __VA_ARGS__)
-
 /* ---- In the handler ---------------------------------------------------------------------------------------------- */
 
 struct inside {

@@ -45,25 +45,6 @@ static void fail_some(struct bed *bed, int first, int last)
 	bed_run(bed);
 }
 
-/* The texts of all letters, oldest first. Valid until the next call. */
-static const char *letters(void)
-{
-	static char texts[4096];
-	faas_invocation *letter;
-	uint64_t position = 0;
-
-	texts[0] = 0;
-	while (faas_function_dead_letter(function, &position, &letter) == FAAS_OK) {
-		uint64_t bytes;
-		const char *text = faas_event_data(faas_invocation_event(letter), &bytes);
-		size_t at = strlen(texts);
-
-		snprintf(texts + at, sizeof(texts) - at, "%s%.*s", at > 0 ? " " : "", (int)bytes, text);
-		faas_invocation_unref(letter);
-	}
-	return texts;
-}
-
 /* The oldest letter; the caller's. */
 static faas_invocation *oldest(void)
 {
@@ -100,9 +81,9 @@ static void as_many_are_kept_as_it_says(void **state)
 
 	add(bed, TRIAL(.user = &trial, .dead_letters = 3));
 	fail_some(bed, 1, 2);
-	assert_string_equal("1 2", letters());
+	assert_string_equal("1 2", letter_texts(function));
 	fail_some(bed, 3, 5);
-	assert_string_equal("3 4 5", letters());
+	assert_string_equal("3 4 5", letter_texts(function));
 	assert_int_equal(2, bed_stats(bed, "f").dead_letters_lost);
 }
 
@@ -112,7 +93,7 @@ static void none_may_be_kept(void **state)
 
 	add(bed, TRIAL(.user = &trial, .dead_letters = FAAS_NONE));
 	fail_some(bed, 1, 10);
-	assert_string_equal("", letters());
+	assert_string_equal("", letter_texts(function));
 	assert_int_equal(0, bed_stats(bed, "f").dead_letters);
 	assert_int_equal(10, bed_stats(bed, "f").failed);
 	assert_int_equal(0, faas_function_redrive(function, NULL));
@@ -131,7 +112,7 @@ static void they_are_bounded_in_bytes_like_the_queue(void **state)
 	add(bed, TRIAL(.user = &trial, .queue_bytes = (int64_t)(3 * each)));
 	for (int i = 1; i <= 5; i++)
 		fail_some(bed, i, i);
-	assert_string_equal("3 4 5", letters());
+	assert_string_equal("3 4 5", letter_texts(function));
 	assert_int_equal(2, bed_stats(bed, "f").dead_letters_lost);
 	/* They are no part of the queue. */
 	assert_int_equal(0, bed_stats(bed, "f").queued_bytes);
@@ -155,19 +136,19 @@ static void only_what_failed_for_good_is_kept(void **state)
 	fail_some(bed, 0, 0);
 	trial.fails = ALWAYS;
 	fail_some(bed, 1, 1);
-	assert_string_equal("", letters());
+	assert_string_equal("", letter_texts(function));
 	bed_pass_ms(bed, 100);
 	bed_run(bed);
-	assert_string_equal("1", letters());
+	assert_string_equal("1", letter_texts(function));
 	trial.takes_ns = 10 * MS;
 	fail_some(bed, 2, 2);
 	bed_pass_ms(bed, 100);
 	bed_run(bed);
-	assert_string_equal("1 2", letters());
+	assert_string_equal("1 2", letter_texts(function));
 	bed_queue(bed, "f", TEXT("3"));
 	bed_advance_ms(bed, 1000);
 	bed_run(bed);
-	assert_string_equal("1 2 3", letters());
+	assert_string_equal("1 2 3", letter_texts(function));
 	assert_int_equal(1, bed_stats(bed, "f").timed_out);
 	assert_int_equal(1, bed_stats(bed, "f").expired);
 }
@@ -181,7 +162,7 @@ static void what_expired_together_stands_in_its_order(void **state)
 		bed_queue(bed, "f", TEXT(name));
 	bed_advance_ms(bed, 10);
 	bed_run(bed);
-	assert_string_equal("3 4 5", letters());
+	assert_string_equal("3 4 5", letter_texts(function));
 }
 
 /* ---- What they say ----------------------------------------------------------------------------------------------- */
@@ -356,7 +337,7 @@ static void one_or_all_can_be_forgotten(void **state)
 	bed_run(bed);
 	assert_int_equal(FAAS_ENOTFOUND, faas_function_purge(function, running));
 	faas_invocation_unref(running);
-	assert_string_equal("2 3 4", letters());
+	assert_string_equal("2 3 4", letter_texts(function));
 	assert_int_equal(3, faas_function_purge(function, NULL));
 	assert_int_equal(0, faas_function_purge(function, NULL));
 	assert_int_equal(0, bed_stats(bed, "f").dead_letters);

@@ -57,28 +57,6 @@ static faas_invocation *letter_number(int n)
 	return letter;
 }
 
-static const char *text_of(const faas_invocation *letter)
-{
-	return faas_event_data(faas_invocation_event(letter), NULL);
-}
-
-/* The texts of all letters, oldest first. Valid until the next call. */
-static const char *letters(void)
-{
-	static char texts[256];
-	faas_invocation *letter;
-	uint64_t position = 0;
-
-	texts[0] = 0;
-	while (faas_function_dead_letter(function, &position, &letter) == FAAS_OK) {
-		size_t at = strlen(texts);
-
-		snprintf(texts + at, sizeof(texts) - at, "%s%s", at > 0 ? " " : "", text_of(letter));
-		faas_invocation_unref(letter);
-	}
-	return texts;
-}
-
 /* ---- What is accepted -------------------------------------------------------------------------------------------- */
 
 static void a_letter_is_tried_again_as_if_new(void **state)
@@ -102,7 +80,7 @@ static void a_letter_is_tried_again_as_if_new(void **state)
 	assert_int_equal(before.dead_letters_added, after.dead_letters_added);
 	assert_int_equal(0, after.dead_letters_lost);
 	assert_int_equal(1, bed_totals(bed).queued_events);
-	assert_string_equal("1 3", letters());
+	assert_string_equal("1 3", letter_texts(function));
 	/* It is the letter no more, and tells of its own end. */
 	assert_int_equal(FAAS_ENOTFOUND, faas_function_redrive(function, letter));
 	assert_int_equal(FAAS_STATUS_FAILED, faas_invocation_status(letter));
@@ -124,7 +102,7 @@ static void all_are_tried_again_oldest_first(void **state)
 	fail_some(bed, 1, 5);
 	trial.fails = 0;
 	assert_int_equal(5, faas_function_redrive(function, NULL));
-	assert_string_equal("", letters());
+	assert_string_equal("", letter_texts(function));
 	bed_run(bed);
 	assert_string_equal("11@0 21@0 31@0 41@0 51@0", trial_story(&trial));
 	assert_int_equal(5, bed_stats(bed, "f").dead_letters_redriven);
@@ -146,13 +124,13 @@ static void what_fails_again_is_a_letter_again_behind_the_others(void **state)
 		bed_run(bed);
 		faas_invocation_unref(letter);
 	}
-	assert_string_equal("1 2 3", letters());
+	assert_string_equal("1 2 3", letter_texts(function));
 	assert_int_equal(6, bed_stats(bed, "f").dead_letters_added);
 	assert_int_equal(3, bed_stats(bed, "f").dead_letters_redriven);
 	for (int round = 0; round < 4; round++) {
 		assert_int_equal(3, faas_function_redrive(function, NULL));
 		bed_run(bed);
-		assert_string_equal("1 2 3", letters());
+		assert_string_equal("1 2 3", letter_texts(function));
 	}
 	assert_int_equal(3, faas_function_purge(function, NULL));
 }
@@ -204,12 +182,12 @@ static void a_letter_whose_destination_refused_it_may_be_passed_on_later(void **
 
 	add(bed, TRIAL(.user = &trial, .on_failure = "g"));
 	fail_some(bed, 1, 1);
-	assert_string_equal("1", letters());
+	assert_string_equal("1", letter_texts(function));
 	bed_register(bed, "g", TRIAL(.user = &taker));
 	assert_int_equal(1, faas_function_redrive(function, NULL));
 	trial.is_permanent = 1;
 	bed_run(bed);
-	assert_string_equal("", letters());
+	assert_string_equal("", letter_texts(function));
 	assert_string_equal("11@0", trial_story(&taker));
 }
 
@@ -261,7 +239,7 @@ static void what_is_refused_stays_where_it_was(void **state)
 	letter = letter_number(1);
 	assert_int_equal(FAAS_EFULL, faas_function_redrive(function, letter));
 	assert_int_equal(FAAS_EFULL, faas_function_redrive(function, NULL));
-	assert_string_equal("1 2 3 4", letters());
+	assert_string_equal("1 2 3 4", letter_texts(function));
 	assert_int_equal(2, bed_stats(bed, "f").rejected_full);
 	assert_int_equal(0, bed_stats(bed, "f").dead_letters_redriven);
 	assert_int_equal(FAAS_STATUS_FAILED, faas_invocation_status(letter));
@@ -269,7 +247,7 @@ static void what_is_refused_stays_where_it_was(void **state)
 	bed_run(bed);
 	/* Until one is refused. */
 	assert_int_equal(2, faas_function_redrive(function, NULL));
-	assert_string_equal("3 4", letters());
+	assert_string_equal("3 4", letter_texts(function));
 	assert_int_equal(3, bed_stats(bed, "f").rejected_full);
 	bed_run(bed);
 	assert_string_equal("x1@0 y1@0 11@0 21@0", trial_story(&trial));
@@ -288,11 +266,11 @@ static void a_full_runtime_refuses_too(void **state)
 	fail_some(&bed, 1, 2);
 	bed_queue(&bed, "g", NULL);
 	assert_int_equal(FAAS_ERUNTIMEFULL, faas_function_redrive(function, NULL));
-	assert_string_equal("1 2", letters());
+	assert_string_equal("1 2", letter_texts(function));
 	assert_int_equal(1, bed_stats(&bed, "f").rejected_runtime_full);
 	bed_run(&bed);
 	assert_int_equal(1, faas_function_redrive(function, NULL));
-	assert_string_equal("2", letters());
+	assert_string_equal("2", letter_texts(function));
 	trial.fails = 0;
 	bed_run(&bed);
 	faas_function_unref(function);
@@ -311,7 +289,7 @@ static void a_drained_runtime_refuses(void **state)
 	assert_int_equal(FAAS_OK, faas_drain(bed->runtime, 0));
 	assert_int_equal(FAAS_ECLOSED, faas_function_redrive(function, letter));
 	assert_int_equal(FAAS_ECLOSED, faas_function_redrive(function, NULL));
-	assert_string_equal("1 2", letters());
+	assert_string_equal("1 2", letter_texts(function));
 	assert_int_equal(2, bed_stats(bed, "f").dead_letters);
 	assert_int_equal(1, faas_function_purge(function, letter));
 	faas_invocation_unref(letter);

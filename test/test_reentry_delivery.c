@@ -102,8 +102,6 @@ static void check_told(faas_invocation *invocation, int outcome)
 	assert_int_equal(1, busy.count);
 }
 
-#define HELD(...) FAAS_FUNCTION(.handler = hold_handler, .user = &hold, .jitter_percent = FAAS_NONE, __VA_ARGS__)
-
 /* ---- From a completion ------------------------------------------------------------------------------------------- */
 
 static void a_completion_calls_back_without_a_lock(void **state)

@@ -22,7 +22,7 @@ static void close_all(void)
 	bed_close(&bed);
 }
 
-#define HELD(...) \
+#define HELD_LONG(...) \
 	FAAS_FUNCTION(.handler = hold_handler, .user = &hold, .deadline_ms = FAAS_NEVER, .attempts = 1, __VA_ARGS__)
 
 static void queue_many(const char *function, int count)
@@ -56,8 +56,8 @@ static void no_more_attempts_at_once_than_the_runtime_allows(void **state)
 {
 	(void)state;
 	open_with(3);
-	bed_register(&bed, "f", HELD(.max_concurrency = 2));
-	bed_register(&bed, "g", HELD(.weight = 100));
+	bed_register(&bed, "f", HELD_LONG(.max_concurrency = 2));
+	bed_register(&bed, "g", HELD_LONG(.weight = 100));
 	queue_many("f", 5);
 	queue_many("g", 5);
 	for (int left = 10; left > 0; left--) {
@@ -80,8 +80,8 @@ static void without_a_limit_there_is_none(void **state)
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(limits); i++) {
 		open_with(limits[i]);
-		bed_register(&bed, "f", HELD(.reserved_concurrency = 1000));
-		bed_register(&bed, "g", HELD(.reserved_concurrency = 1000));
+		bed_register(&bed, "f", HELD_LONG(.reserved_concurrency = 1000));
+		bed_register(&bed, "g", HELD_LONG(.reserved_concurrency = 1000));
 		queue_many("f", 30);
 		queue_many("g", 30);
 		assert_int_equal(60, bed_run(&bed));
@@ -96,7 +96,7 @@ static void every_function_that_waits_gets_its_turn(void **state)
 	(void)state;
 	open_with(1);
 	for (size_t i = 0; i < COUNT_OF(names); i++) {
-		bed_register(&bed, names[i], HELD(.weight = 100));
+		bed_register(&bed, names[i], HELD_LONG(.weight = 100));
 		queue_many(names[i], 4);
 	}
 	for (int i = 0; i < 20; i++) {
@@ -203,7 +203,7 @@ static void a_synchronous_call_finds_no_slot(void **state)
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(flags); i++) {
 		open_with(1);
-		bed_register(&bed, "f", HELD(.weight = 100));
+		bed_register(&bed, "f", HELD_LONG(.weight = 100));
 		bed_register(&bed, "g", FAAS_FUNCTION(.handler = nothing_handler, .flags = flags[i]));
 		queue_many("f", 1);
 		bed_run(&bed);
@@ -236,8 +236,8 @@ static void what_is_reserved_only_its_function_can_use(void **state)
 {
 	(void)state;
 	open_with(5);
-	bed_register(&bed, "f", HELD(.reserved_concurrency = 2));
-	bed_register(&bed, "g", HELD(.weight = 100));
+	bed_register(&bed, "f", HELD_LONG(.reserved_concurrency = 2));
+	bed_register(&bed, "g", HELD_LONG(.weight = 100));
 	queue_many("g", 9);
 	bed_run(&bed);
 	assert_int_equal(3, held("g"));
@@ -258,8 +258,8 @@ static void beyond_its_part_a_function_takes_what_nobody_has_reserved(void **sta
 {
 	(void)state;
 	open_with(6);
-	bed_register(&bed, "f", HELD(.reserved_concurrency = 2));
-	bed_register(&bed, "g", HELD(.reserved_concurrency = 1));
+	bed_register(&bed, "f", HELD_LONG(.reserved_concurrency = 2));
+	bed_register(&bed, "g", HELD_LONG(.reserved_concurrency = 1));
 	queue_many("f", 9);
 	bed_run(&bed);
 	/* All but the one of "g". */
@@ -275,9 +275,9 @@ static void all_may_be_reserved(void **state)
 {
 	(void)state;
 	open_with(3);
-	bed_register(&bed, "f", HELD(.reserved_concurrency = 2));
-	bed_register(&bed, "g", HELD(.reserved_concurrency = 1));
-	bed_register(&bed, "h", HELD(.weight = 100));
+	bed_register(&bed, "f", HELD_LONG(.reserved_concurrency = 2));
+	bed_register(&bed, "g", HELD_LONG(.reserved_concurrency = 1));
+	bed_register(&bed, "h", HELD_LONG(.weight = 100));
 	queue_many("f", 4);
 	queue_many("g", 4);
 	queue_many("h", 4);
@@ -301,22 +301,22 @@ static void no_more_can_be_reserved_than_there_is(void **state)
 {
 	(void)state;
 	open_with(4);
-	bed_register(&bed, "f", HELD(.reserved_concurrency = 3));
-	assert_int_equal(FAAS_ERESERVED, faas_register_function(bed.runtime, "g", HELD(.reserved_concurrency = 2)));
+	bed_register(&bed, "f", HELD_LONG(.reserved_concurrency = 3));
+	assert_int_equal(FAAS_ERESERVED, faas_register_function(bed.runtime, "g", HELD_LONG(.reserved_concurrency = 2)));
 	assert_int_equal(1, bed_totals(&bed).functions);
-	bed_register(&bed, "g", HELD(.reserved_concurrency = 1));
-	assert_int_equal(FAAS_ERESERVED, faas_register_function(bed.runtime, "h", HELD(.reserved_concurrency = 1)));
-	bed_register(&bed, "h", HELD(.weight = 100));
+	bed_register(&bed, "g", HELD_LONG(.reserved_concurrency = 1));
+	assert_int_equal(FAAS_ERESERVED, faas_register_function(bed.runtime, "h", HELD_LONG(.reserved_concurrency = 1)));
+	bed_register(&bed, "h", HELD_LONG(.weight = 100));
 	/* One with a worker, too, gives up its part when it goes. */
 	queue_many("f", 1);
 	bed_run(&bed);
 	complete_one();
 	assert_int_equal(FAAS_OK, faas_unregister_function(bed.runtime, "f"));
-	bed_register(&bed, "f", HELD(.reserved_concurrency = 3));
-	assert_int_equal(FAAS_ERESERVED, faas_register_function(bed.runtime, "i", HELD(.reserved_concurrency = 5)));
+	bed_register(&bed, "f", HELD_LONG(.reserved_concurrency = 3));
+	assert_int_equal(FAAS_ERESERVED, faas_register_function(bed.runtime, "i", HELD_LONG(.reserved_concurrency = 5)));
 	close_all();
 	open_with(1);
-	assert_int_equal(FAAS_ERESERVED, faas_register_function(bed.runtime, "f", HELD(.reserved_concurrency = 2)));
+	assert_int_equal(FAAS_ERESERVED, faas_register_function(bed.runtime, "f", HELD_LONG(.reserved_concurrency = 2)));
 	close_all();
 }
 
@@ -324,12 +324,12 @@ static void attempts_of_an_unregistered_function_count_as_unreserved(void **stat
 {
 	(void)state;
 	open_with(4);
-	bed_register(&bed, "f", HELD(.reserved_concurrency = 2));
-	bed_register(&bed, "g", HELD(.weight = 100));
+	bed_register(&bed, "f", HELD_LONG(.reserved_concurrency = 2));
+	bed_register(&bed, "g", HELD_LONG(.weight = 100));
 	queue_many("f", 2);
 	bed_run(&bed);
 	assert_int_equal(FAAS_OK, faas_unregister_function(bed.runtime, "f"));
-	bed_register(&bed, "f", HELD(.reserved_concurrency = 2));
+	bed_register(&bed, "f", HELD_LONG(.reserved_concurrency = 2));
 	queue_many("g", 4);
 	bed_run(&bed);
 	/* Two are still held by the old one, two are reserved. */
@@ -347,9 +347,9 @@ static void a_function_that_waits_for_a_slot_can_go(void **state)
 {
 	(void)state;
 	open_with(1);
-	bed_register(&bed, "f", HELD(.weight = 100));
-	bed_register(&bed, "g", HELD(.weight = 100));
-	bed_register(&bed, "h", HELD(.weight = 100));
+	bed_register(&bed, "f", HELD_LONG(.weight = 100));
+	bed_register(&bed, "g", HELD_LONG(.weight = 100));
+	bed_register(&bed, "h", HELD_LONG(.weight = 100));
 	queue_many("f", 1);
 	bed_run(&bed);
 	queue_many("g", 3);
@@ -369,8 +369,8 @@ static void a_reservation_within_a_functions_own_limit(void **state)
 	(void)state;
 	open_with(10);
 	assert_int_equal(FAAS_EINVAL,
-	                 faas_register_function(bed.runtime, "f", HELD(.reserved_concurrency = 3, .max_concurrency = 2)));
-	bed_register(&bed, "f", HELD(.reserved_concurrency = 3, .max_concurrency = 3));
+	                 faas_register_function(bed.runtime, "f", HELD_LONG(.reserved_concurrency = 3, .max_concurrency = 2)));
+	bed_register(&bed, "f", HELD_LONG(.reserved_concurrency = 3, .max_concurrency = 3));
 	queue_many("f", 9);
 	bed_run(&bed);
 	assert_int_equal(3, held("f"));
@@ -381,7 +381,7 @@ static void a_provisioned_start_that_found_no_slot_comes_later(void **state)
 {
 	(void)state;
 	open_with(1);
-	bed_register(&bed, "f", HELD(.weight = 100));
+	bed_register(&bed, "f", HELD_LONG(.weight = 100));
 	queue_many("f", 1);
 	bed_run(&bed);
 	bed_register(&bed, "g", FAAS_FUNCTION(.handler = nothing_handler, .provisioned = 2));

@@ -192,14 +192,7 @@ static void check_all(void)
 	memory_fail(&walk->stage.bed.memory, -1, 0);
 	if (walk->complaint)
 		fail_msg("%s", walk->complaint);
-	for (int i = 0; i < SLOTS; i++) {
-		faas_function *function = NULL;
-
-		if (faas_function_find(walk->stage.bed.runtime, names[i], &function) == FAAS_OK)
-			(void)stats_of(function);
-		faas_function_unref(function);
-	}
-	(void)bed_totals(&walk->stage.bed);
+	bed_check_accounts(&walk->stage.bed, names, SLOTS);
 }
 
 static void end_walk(void)
