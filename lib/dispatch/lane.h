@@ -19,8 +19,8 @@
 
 struct runner;
 
-#define ROUTE_CACHE_BITS 6
-#define ROUTE_CACHE_SIZE (1u << ROUTE_CACHE_BITS)
+#define ROUTE_CACHE_BITS 5 /* 32 pairs */
+#define ROUTE_CACHE_PAIRS (1u << ROUTE_CACHE_BITS)
 #define ROUTE_CACHE_TYPE 46u
 #define ROUTE_CACHE_MATCHES 4u
 
@@ -46,7 +46,7 @@ struct lane {
 	size_t matches_capacity;
 	struct binding **filtered;      /* likewise */
 	size_t filtered_capacity;
-	struct route_cache_entry route_cache[ROUTE_CACHE_SIZE];
+	struct route_cache_entry route_cache[ROUTE_CACHE_PAIRS][2]; /* of a pair, the newer first */
 	struct block_cache blocks;
 };
 

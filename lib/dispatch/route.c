@@ -57,17 +57,18 @@ static int match_all(const struct route_snapshot *snapshot, const char *type, st
 	return FAAS_OK;
 }
 
-static void remember(struct route_cache_entry *entry, uint64_t generation, const char *type, size_t type_bytes,
+static void remember(struct route_cache_entry *pair, uint64_t generation, const char *type, size_t type_bytes,
                      const struct match_list *list)
 {
 	if (type_bytes > ROUTE_CACHE_TYPE || list->count > ROUTE_CACHE_MATCHES)
 		return;
-	entry->generation = generation;
-	entry->type_bytes = (uint8_t)type_bytes;
-	entry->count = (uint8_t)list->count;
-	memcpy(entry->type, type, type_bytes);
+	pair[1] = pair[0];
+	pair->generation = generation;
+	pair->type_bytes = (uint8_t)type_bytes;
+	pair->count = (uint8_t)list->count;
+	memcpy(pair->type, type, type_bytes);
 	if (list->count > 0)
-		memcpy(entry->matches, list->functions, list->count * sizeof(*list->functions));
+		memcpy(pair->matches, list->functions, list->count * sizeof(*list->functions));
 }
 
 static struct match_list list_of(faas_runtime *runtime, struct lane *lane)
@@ -94,32 +95,40 @@ static void keep_list(struct lane *lane, const struct match_list *list, struct r
 }
 
 /*
- * Where a type is remembered: by its end, in which types mostly differ. That two of them meet costs a look-up, no more, so
- * the hash need not withstand anybody.
+ * The pair of places where a type is remembered: by its end, in which types mostly differ. That three of them meet costs
+ * a look-up, no more, so the hash need not withstand anybody.
  */
-static struct route_cache_entry *entry_of(struct lane *lane, const char *type, size_t bytes)
+static struct route_cache_entry *pair_of(struct lane *lane, const char *type, size_t bytes)
 {
 	size_t count = bytes < sizeof(uint64_t) ? bytes : sizeof(uint64_t);
-	uint64_t end = bytes;
+	uint64_t end = 0;
 
 	if (likely(count == sizeof(end)))
 		memcpy(&end, type + bytes - sizeof(end), sizeof(end));
 	else
 		memcpy(&end, type, count);
-	return &lane->route_cache[(end ^ (uint64_t)bytes << 32) * 0x9e3779b97f4a7c15u >> (64 - ROUTE_CACHE_BITS)];
+	/* Folded, since a factor spreads what stands low better than what stands high. */
+	end = ((end ^ end >> 32) & 0xffffffffu) + bytes;
+	return lane->route_cache[end * 0x9e3779b97f4a7c15u >> (64 - ROUTE_CACHE_BITS)];
+}
+
+static inline bool knows(const struct route_cache_entry *entry, uint64_t generation, const char *type, size_t bytes)
+{
+	return entry->generation == generation && entry->type_bytes == bytes && memcmp(entry->type, type, bytes) == 0;
 }
 
 int faas__route(faas_runtime *runtime, struct lane *lane, const char *type, size_t type_bytes, struct route *ret_route)
 {
 	/* Before the snapshot: what is remembered under this generation is at least as new. */
 	uint64_t generation = load_seq_cst(&runtime->routes.generation);
-	struct route_cache_entry *entry = entry_of(lane, type, type_bytes);
+	struct route_cache_entry *pair = pair_of(lane, type, type_bytes), *entry = pair;
 	struct route_snapshot *snapshot;
 	struct match_list list;
 	int error = FAAS_OK;
 
-	if (likely(entry->generation == generation && entry->type_bytes == type_bytes &&
-	           memcmp(entry->type, type, type_bytes) == 0)) {
+	if (unlikely(!knows(entry, generation, type, type_bytes)))
+		entry = &pair[1];
+	if (likely(entry == pair || knows(entry, generation, type, type_bytes))) {
 		*ret_route = (struct route){.matches = entry->matches, .count = entry->count};
 		return FAAS_OK;
 	}
@@ -129,7 +138,7 @@ int faas__route(faas_runtime *runtime, struct lane *lane, const char *type, size
 		error = match_all(snapshot, type, &list);
 	keep_list(lane, &list, ret_route);
 	if (error == FAAS_OK && list.filtered_count == 0)
-		remember(entry, generation, type, type_bytes, &list);
+		remember(pair, generation, type, type_bytes, &list);
 	return error;
 }
 
