@@ -19,7 +19,8 @@
 int faas__queue_reserve(faas_function *function, size_t bytes)
 {
 	/* Before `admitted`, so that the difference is never below 0. */
-	uint64_t released = load_acquire(&function->released_seen), admitted = load_relaxed(&function->admitted);
+	uint64_t seen = load_acquire(&function->released_seen), released = seen;
+	uint64_t admitted = load_relaxed(&function->admitted);
 	bool is_new = false;
 
 	/* Sequentially consistent, like the lane's word before it: who seals the function relies on one of the two. */
@@ -35,7 +36,8 @@ int faas__queue_reserve(faas_function *function, size_t bytes)
 		if (is_new)
 			return FAAS_EFULL;
 		released = load_seq_cst(&function->released);
-		store_release(&function->released_seen, released);
+		/* Only if nobody else has: a thread that was held up here must not bring back a value of long ago. */
+		(void)cas_acq_rel(&function->released_seen, &seen, released);
 		admitted = load_seq_cst(&function->admitted);
 		is_new = true;
 	}

@@ -30,6 +30,7 @@
 #define STREAM_EVENTS 8       /* in a batch: then they come in a stream */
 #define LINGER_EVENTS 32      /* for which a thread lingers */
 #define LINGER_NS 3000        /* at most */
+#define LINGER_LOOKS 100      /* at the clock */
 #define STREAM_NS 500         /* between events: likewise */
 #define LEAST_CHARGE_NS 100 /* for an event, so that turns and weights count where the clock stands still */
 
@@ -321,7 +322,7 @@ static int64_t linger_ns(faas_function *function, int64_t now) holds_lock(functi
 	int64_t since = now - function->taken_at;
 	int64_t events;
 
-	if (since > LINGER_EVENTS * STREAM_NS || batch_size(function) < BATCH_MAX || function->runtime->spin_ns == 0)
+	if (since > LINGER_EVENTS * STREAM_NS || batch_size(function) < BATCH_MAX || function->runtime->executor.spin_ns == 0)
 		return 0;
 	events = (int64_t)faas__queue_runnable(function);
 	if (events < 2 || events >= LINGER_EVENTS || since > events * STREAM_NS)
@@ -334,7 +335,8 @@ static int64_t linger(faas_runtime *runtime, int64_t now, int64_t ns)
 {
 	const int64_t until = now + ns;
 
-	while ((now = faas__runtime_now(runtime)) < until)
+	/* A host's clock may stand still. */
+	for (int looks = 0; looks < LINGER_LOOKS && (now = faas__runtime_now(runtime)) < until; looks++)
 		for (int i = 0; i < 8; i++)
 			cpu_relax();
 	return now;
