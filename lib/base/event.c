@@ -270,7 +270,19 @@ static inline void copy_short(char *to, const char *from, size_t bytes)
 	}
 }
 
-/* Appends a string of known length and its NUL. Its offset, 0 for none. */
+/* Appends a string that is most often short, with its NUL. Its offset, 0 for none. */
+static inline uint16_t put_short(faas_event *event, size_t *at, const char *text, uint16_t length)
+{
+	uint16_t offset = (uint16_t)*at;
+
+	if (!text)
+		return 0;
+	copy_short(faas__event_text(event) + offset, text, length + 1u);
+	*at += length + 1u;
+	return offset;
+}
+
+/* The same, of any bytes. */
 static uint16_t put(faas_event *event, size_t *at, const void *bytes, size_t length)
 {
 	uint16_t offset = (uint16_t)*at;
@@ -339,15 +351,8 @@ void faas__event_write(const struct event_plan *plan, faas_event *event, const s
 	event->attributes = 0;
 	event->unix_ns = 0;
 	event->source = event->id = event->datacontenttype = event->dataschema = event->key = 0;
-	/* With their NULs. */
-	copy_short(faas__event_text(event), config->type, plan->type + 1u);
-	at = plan->type + 1u;
-	event->subject = 0;
-	if (config->subject) {
-		event->subject = (uint16_t)at;
-		copy_short(faas__event_text(event) + at, config->subject, plan->subject + 1u);
-		at += plan->subject + 1u;
-	}
+	(void)put_short(event, &at, config->type, plan->type);
+	event->subject = put_short(event, &at, config->subject, plan->subject);
 	if (unlikely(plan->has_rare))
 		put_rare(plan, event, &at);
 	if (config->attribute_count > 0)

@@ -261,8 +261,6 @@ static int make_executor(faas_runtime *runtime, const faas_runtime_config *confi
 	settings.max_threads = config->max_threads != 0 ? config->max_threads : settings.threads + 256;
 	if (settings.max_threads < settings.threads)
 		settings.max_threads = settings.threads;
-	runtime->spin_ns = (int64_t)settings.spin_us * 1000;
-	runtime->yields = settings.yields;
 	return faas__executor_init(&runtime->executor, &settings);
 }
 

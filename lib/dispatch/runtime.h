@@ -62,8 +62,6 @@ struct faas_runtime {
 	void *thread_user;
 	uint64_t max_data_bytes;    /* fixed */
 	uint64_t hash_seed;         /* fixed */
-	int64_t spin_ns;            /* fixed */
-	uint32_t yields;            /* fixed; see struct executor */
 	struct faas_close_stats report; /* closing thread only: what was left */
 	atomic_u32 visitors;             /* host threads that look at what threads run, through a handle */
 	atomic_u64 left_in_batches;      /* likewise, cancelled by the threads that had taken it */

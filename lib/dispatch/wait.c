@@ -21,7 +21,7 @@
 /* On one core: lets others go on. */
 static bool give_way(faas_runtime *runtime, const faas_invocation *invocation)
 {
-	for (uint32_t i = 0; i < runtime->yields; i++) {
+	for (uint32_t i = 0; i < runtime->executor.yields; i++) {
 		if (faas__is_settled(invocation))
 			return true;
 		faas__thread_yield();
@@ -34,7 +34,7 @@ static bool spin(faas_runtime *runtime, const faas_invocation *invocation)
 {
 	int64_t until = 0;
 
-	if (runtime->spin_ns == 0)
+	if (runtime->executor.spin_ns == 0)
 		return give_way(runtime, invocation);
 	for (uint32_t looks = 0;; looks++) {
 		int64_t now;
@@ -46,7 +46,7 @@ static bool spin(faas_runtime *runtime, const faas_invocation *invocation)
 			continue;
 		now = faas__runtime_now(runtime);
 		if (until == 0)
-			until = now + runtime->spin_ns;
+			until = now + runtime->executor.spin_ns;
 		if (now >= until)
 			return false;
 	}

@@ -317,8 +317,9 @@ static void grow(struct executor *executor, const struct census *census)
 		/* Not where as many as there are processors take turn after turn: more would be in their way. */
 		if (stands_still || census->active < (int64_t)executor->cpus)
 			faas__executor_wake(executor);
-	} else if ((wanted || monitor->waited_ticks > 1) && may_grow(executor, census))
+	} else if ((wanted || monitor->waited_ticks > 1) && may_grow(executor, census)) {
 		faas__thread_start_one(executor);
+	}
 }
 
 /* ---- The loop ---------------------------------------------------------------------------------------------------- */
