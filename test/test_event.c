@@ -48,6 +48,45 @@ static void an_event_has_every_attribute_it_was_given(void **state)
 	faas_invocation_unref(invocation);
 }
 
+/* One string beside the type, of every length around those that are copied differently. */
+static void each_string_may_be_the_only_one(void **state)
+{
+	static const size_t lengths[] = {1, 6, 7, 8, 14, 15, 16, 17, 40};
+	static const char *(*const readers[])(const faas_event *event) = {
+		faas_event_source, faas_event_subject, faas_event_datacontenttype, faas_event_dataschema, faas_event_key,
+	};
+	struct bed *bed = *state;
+
+	for (size_t i = 0; i < 6 * COUNT_OF(lengths); i++) {
+		char buffer[FAAS_ID_SIZE], text[64] = "a:234567890123456789012345678901234567890123456789";
+		faas_event_config config = *FAAS_EVENT(.type = "t", .data = "d", .data_bytes = 1);
+		const char **fields[] = {&config.source,     &config.subject, &config.datacontenttype,
+		                         &config.dataschema, &config.key,     &config.id};
+		faas_invocation *invocation;
+		const faas_event *event;
+
+		text[lengths[i / 6]] = 0;
+		if (i % 6 == 3 && lengths[i / 6] == 1)
+			continue; /* no URI has one character */
+		*fields[i % 6] = text;
+		invocation = hold(bed, &config);
+		event = faas_invocation_event(invocation);
+		for (size_t k = 0; k < COUNT_OF(readers); k++) {
+			if (k == i % 6)
+				assert_string_equal(text, readers[k](event));
+			else if (k == 0)
+				assert_string_equal("faas", readers[k](event));
+			else
+				assert_null(readers[k](event));
+		}
+		if (i % 6 == 5)
+			assert_string_equal(text, faas_event_id(event, buffer));
+		assert_string_equal("t", faas_event_type(event));
+		assert_string_equal("d", faas_event_data(event, NULL));
+		faas_invocation_unref(invocation);
+	}
+}
+
 static void what_is_not_given_is_missing_or_filled_in(void **state)
 {
 	struct bed *bed = *state;
@@ -474,6 +513,7 @@ int main(void)
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, bed_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(an_event_has_every_attribute_it_was_given),
+		TEST(each_string_may_be_the_only_one),
 		TEST(what_is_not_given_is_missing_or_filled_in),
 		TEST(an_invoke_without_event_or_type_has_the_type_faas_invoke),
 		TEST(strings_are_copied),
