@@ -80,7 +80,7 @@ def find_programs(places, wanted):
             if name in plan.TITLES and path.is_file() and os.access(path, os.X_OK):
                 found[name] = str(path.resolve())
     if not found:
-        fail("no programs there")
+        fail("no benchmark programs in " + " ".join(map(str, places)) + ": are they built?")
     unknown = [name for name in wanted if name not in found]
     if unknown:
         fail(f"no such program: {', '.join(unknown)}")
