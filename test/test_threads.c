@@ -334,6 +334,40 @@ static void a_waiter_takes_it_out_of_anothers_batch(void **state)
 	pool_close(&pool);
 }
 
+/* A host's clock that its event loop sets, and that stands still until everything has run. */
+static atomic_llong cached_ns;
+
+static int64_t read_cached(void *user)
+{
+	(void)user;
+	return atomic_load(&cached_ns);
+}
+
+static void nobody_waits_for_a_clock_that_stands_still(void **state)
+{
+	static const faas_clock_config config = {.struct_size = sizeof(config), .monotonic_ns = read_cached};
+	static struct pool pool;
+	faas_function *function;
+	faas_clock *clock;
+
+	(void)state;
+	atomic_store(&cached_ns, 1000000000);
+	assert_int_equal(FAAS_OK, faas_clock_new(&config, &clock));
+	pool_open(&pool, FAAS_RUNTIME(.threads = 1, .clock = clock));
+	add(&pool, "f", work, FAAS_NEVER, 0);
+	make_fast(&pool, "f");
+	function = find_function(pool.runtime, "f");
+	for (int round = 1; round <= 2000; round++) {
+		atomic_fetch_add(&cached_ns, 3000);
+		for (int i = 0; i < 20; i++)
+			assert_int_equal(FAAS_OK, faas_function_invoke_async(function, NULL, NULL));
+		UNTIL(atomic_load(&pool.done) == 20 * round);
+	}
+	faas_function_unref(function);
+	pool_close(&pool);
+	faas_clock_unref(clock);
+}
+
 /* ---- Signals ----------------------------------------------------------------------------------------------------- */
 
 /* What is sent to the process stays pending as long as this thread blocks it: no thread of the pool, the monitor neither,
@@ -381,6 +415,7 @@ int main(void)
 		cmocka_unit_test(the_rest_of_a_batch_is_cancelled_by_the_close),
 		cmocka_unit_test(what_a_batch_has_run_takes_no_room),
 		cmocka_unit_test(a_waiter_takes_it_out_of_anothers_batch),
+		cmocka_unit_test(nobody_waits_for_a_clock_that_stands_still),
 		cmocka_unit_test(signals_are_left_to_the_host),
 	};
 
