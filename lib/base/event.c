@@ -162,19 +162,27 @@ static int check_attributes(struct event_plan *plan)
 	return FAAS_OK;
 }
 
-static int check_type(struct event_plan *plan)
+int faas__event_plan_type(struct event_plan *plan)
 {
 	size_t bytes;
-	int error;
 
-	if (!plan->config->type)
+	if (plan->type_is_checked)
+		return FAAS_OK;
+	plan->type_is_checked = true;
+	return faas__type_check(plan->config->type, false, FAAS_ETYPE, &bytes);
+}
+
+static int measure_type(struct event_plan *plan)
+{
+	size_t bytes;
+
+	if (unlikely(!plan->config->type))
 		return FAAS_ETYPE;
-	error = faas__type_check(plan->config->type, false, FAAS_ETYPE, &bytes);
-	if (error != FAAS_OK)
-		return error;
+	bytes = strnlen(plan->config->type, FAAS_MAX_TYPE + 1);
+	plan->type_is_checked = false;
 	plan->type = (uint16_t)bytes;
 	plan->text_bytes = bytes + 1;
-	return FAAS_OK;
+	return unlikely(bytes > FAAS_MAX_TYPE) ? faas__event_plan_type(plan) : FAAS_OK;
 }
 
 /* Whether it has any of the strings that few events have. */
@@ -226,18 +234,23 @@ int faas__event_plan(struct event_plan *plan, const faas_event_config *config, c
 		plan->copy.type = default_type;
 		plan->config = &plan->copy;
 	}
-	error = check_type(plan);
-	if (error == FAAS_OK)
-		error = check_strings(plan);
-	if (error == FAAS_OK)
-		error = check_attributes(plan);
+	error = measure_type(plan);
 	if (error != FAAS_OK)
 		return error;
+	error = check_strings(plan);
+	if (error == FAAS_OK)
+		error = check_attributes(plan);
 	if (plan->config->unix_ns != 0)
 		plan->text_bytes = round_up(plan->text_bytes) + sizeof(int64_t);
 	plan->text_bytes = round_up(plan->text_bytes);
-	if (plan->text_bytes > FAAS_MAX_ATTRIBUTE_BYTES)
-		return FAAS_ETOOBIG;
+	if (error == FAAS_OK && plan->text_bytes > FAAS_MAX_ATTRIBUTE_BYTES)
+		error = FAAS_ETOOBIG;
+	if (unlikely(error != FAAS_OK)) {
+		int type_error = faas__event_plan_type(plan);
+
+		/* The first thing that is wrong is told. */
+		return type_error != FAAS_OK ? type_error : error;
+	}
 	plan->bytes = sizeof(faas_event) + plan->text_bytes + (size_t)plan->config->data_bytes + 1;
 	return FAAS_OK;
 }

@@ -67,6 +67,7 @@ struct event_plan {
 	uint16_t source, id, datacontenttype, dataschema, key; /* likewise, if has_rare */
 	uint8_t hops;
 	bool has_rare;     /* any of the strings but type and subject */
+	bool type_is_checked;
 	uint32_t chain[FAAS_MAX_HOPS]; /* `hops` of them */
 };
 
@@ -87,10 +88,14 @@ void faas__event_plan_chain(struct event_plan *plan);
 
 /*
  * Checks `config` and measures the event. `default_type` stands in for a type that is not given, unless it is NULL.
- * 0, or one of the codes of faas_emit_event.
+ * 0, or one of the codes of faas_emit_event. The type may still have to be checked, by faas__event_plan_type: nearly
+ * always a look-up comes first, which finds that this type has been there before.
  */
 int faas__event_plan(struct event_plan *plan, const faas_event_config *config, const char *default_type,
                      uint64_t max_data_bytes);
+
+/* Checks the type, unless that has been done. 0, FAAS_ETYPE, FAAS_ETOOLONG, FAAS_ETEXT. */
+int faas__event_plan_type(struct event_plan *plan);
 
 /* Writes the event into plan->bytes at `memory`, which is aligned to 8. */
 void faas__event_write(const struct event_plan *plan, faas_event *memory, const struct event_origin *origin,

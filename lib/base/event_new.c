@@ -37,6 +37,8 @@ int faas_event_new(const faas_event_config *config, faas_event **ret_event)
 	if (!config || !ret_event)
 		return FAAS_EINVAL;
 	error = faas__event_plan(&plan, config, NULL, FAAS_MAX_DATA);
+	if (error == FAAS_OK)
+		error = faas__event_plan_type(&plan);
 	if (error == FAAS_OK && !plan.config->id)
 		error = faas__random_seed(&prefix);
 	if (error == FAAS_OK)

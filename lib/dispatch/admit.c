@@ -37,6 +37,9 @@ int faas__offer_begin(struct offer *offer, faas_runtime *runtime, faas_context *
 	if (error != FAAS_OK)
 		return error;
 	error = faas__event_plan(&offer->plan, event, default_type, runtime->max_data_bytes);
+	/* Without a default there is a look-up, which checks the type. */
+	if (error == FAAS_OK && default_type)
+		error = faas__event_plan_type(&offer->plan);
 	if (error != FAAS_OK)
 		return error;
 	offer->runtime = runtime;
@@ -45,8 +48,11 @@ int faas__offer_begin(struct offer *offer, faas_runtime *runtime, faas_context *
 	offer->may_wait = false;
 	if (context && context->invocation) {
 		error = faas__chain_extend(context, &offer->plan);
-		if (error != FAAS_OK)
-			return error;
+		if (error != FAAS_OK) {
+			int type_error = faas__event_plan_type(&offer->plan);
+
+			return type_error != FAAS_OK ? type_error : error;
+		}
 	}
 	if (unlikely(offer->plan.config->wait_ms != 0) && !faas__runtime_is_manual(runtime) &&
 	    !faas__frame_of(runtime)) {
@@ -111,8 +117,10 @@ int faas__admit_to_queue(struct offer *offer, struct lane *lane, faas_function *
 
 int faas__admit(struct offer *offer, struct lane *lane, faas_function *function, size_t bytes)
 {
-	int error = faas__admit_to_queue(offer, lane, function, bytes);
+	int error = FAAS_OK;
 
+	if (unlikely(!faas__queue_try_reserve(function, bytes)))
+		error = faas__admit_to_queue(offer, lane, function, bytes);
 	if (error != FAAS_OK)
 		return error;
 	if (likely(faas__lane_reserve(offer->runtime, lane, bytes)))

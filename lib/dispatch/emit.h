@@ -6,6 +6,7 @@
 #include "base/event.h"
 #include "dispatch/function.h"
 #include "dispatch/lane.h"
+#include "dispatch/route.h"
 #include "dispatch/runtime.h"
 
 /* One offer of an event to functions, on one thread's stack. */
@@ -33,6 +34,15 @@ int faas__offer_to(struct offer *offer, struct lane *lane, faas_function *functi
 int faas__offer_until(struct offer *offer, faas_function *function, const struct parcel *parcel, int code,
                       faas_invocation **ret_invocation);
 
+/* Whether waiting could help. */
+static inline bool faas__is_full(int code)
+{
+	return code == FAAS_EFULL || code == FAAS_ERUNTIMEFULL;
+}
+
+/* Offers an event to all of a route, in the lane, which it leaves. As faas__emit. */
+int faas__fan_out(struct offer *offer, struct lane *lane, struct route *route, faas_emission **ret_emission);
+
 /* `context`: the attempt that emits, or NULL. Results as of the public calls. */
 int faas__emit(faas_runtime *runtime, faas_context *context, const faas_event_config *event,
                faas_emission **ret_emission);
@@ -55,6 +65,26 @@ static inline int64_t faas__offer_deadline(const struct offer *offer, int64_t no
 	int64_t timeout_ms = offer->plan.config->timeout_ms;
 
 	return likely(timeout_ms == 0) ? TIME_NEVER : faas__time_after(now, faas__ms_to_ns(timeout_ms));
+}
+
+/* Memory an invocation of it counts for, as far as can be told before it is made. */
+static inline size_t faas__parcel_bytes(const struct offer *offer, const faas_function *function,
+                                  const struct parcel *parcel)
+{
+	size_t header = faas__invocation_header(function, faas__parcel_needs_result(parcel, function));
+
+	/* As faas__invocation_bytes will count it; the zero byte behind the data is no part of a shared event there. */
+	if (parcel->shared)
+		return faas__block_size(header) + offer->plan.bytes - 1;
+	return faas__block_size(header + offer->plan.bytes);
+}
+
+/* Number, time and deadline of the event. In the lane. */
+static inline void faas__parcel_begin(struct parcel *parcel, const struct offer *offer, struct lane *lane)
+{
+	parcel->sequence = faas__lane_next_id(offer->runtime, lane);
+	parcel->stamp_ns = faas__executor_recent(&offer->runtime->executor);
+	parcel->deadline = faas__offer_deadline(offer, parcel->stamp_ns);
 }
 
 /* ---- admit.c ----------------------------------------------------------------------------------------------------- */

@@ -372,6 +372,17 @@ static inline bool faas__queue_seems_roomy(const faas_function *function, size_t
 	return faas__queue_has_room(function, load_relaxed(&function->admitted) - released, bytes);
 }
 
+/* faas__queue_reserve where nothing stands in its way. False: no more than that it must be asked. */
+static inline bool faas__queue_try_reserve(faas_function *function, size_t bytes)
+{
+	uint64_t released = load_acquire(&function->released_seen);
+	uint64_t admitted = load_relaxed(&function->admitted);
+
+	return likely(!load_seq_cst(&function->is_closed)) &&
+	       likely(faas__queue_has_room(function, admitted - released, bytes)) &&
+	       likely(cas_seq_cst(&function->admitted, &admitted, admitted + LOAD_EVENT + bytes));
+}
+
 static inline uint64_t faas__queue_delayed(const faas_function *function)
 {
 	return LOAD_EVENTS(load_relaxed(&function->delayed_load));

@@ -25,17 +25,21 @@
 /* Its address tells threads apart; nobody reads it. */
 static _Thread_local FAST_TLS char identity;
 
+/* Threads' addresses differ by multiples of a page at least; the product's upper half depends on all of their bits. */
+static inline uint32_t stripe_index(const struct lanes *lanes)
+{
+	return (uint32_t)((uintptr_t)&identity * 0x9e3779b97f4a7c15u >> 32) & (lanes->stripe_count - 1);
+}
+
 struct lane *faas__lane_stripe(faas_runtime *runtime)
 {
-	uint32_t at = (uint32_t)faas__mix64((uintptr_t)&identity);
-
-	return &runtime->lanes.stripes[at & (runtime->lanes.stripe_count - 1)];
+	return &runtime->lanes.stripes[stripe_index(&runtime->lanes)];
 }
 
 static struct lane *enter_stripe(faas_runtime *runtime)
 {
 	struct lanes *lanes = &runtime->lanes;
-	uint32_t at = (uint32_t)(faas__lane_stripe(runtime) - lanes->stripes);
+	uint32_t at = stripe_index(lanes);
 
 	for (uint32_t tries = 0;; tries++) {
 		struct lane *lane = &lanes->stripes[(at + tries) & (lanes->stripe_count - 1)];
@@ -103,7 +107,7 @@ static void give_back(atomic_i64 *available, int64_t amount, int64_t chunk, int6
 	*credit = chunk;
 }
 
-bool faas__lane_reserve(faas_runtime *runtime, struct lane *lane, size_t bytes)
+bool faas__lane_lease(faas_runtime *runtime, struct lane *lane, size_t bytes)
 {
 	struct lanes *lanes = &runtime->lanes;
 

@@ -74,10 +74,21 @@ struct lane *faas__lane_stripe(faas_runtime *runtime);
 uint64_t faas__lane_next_id(faas_runtime *runtime, struct lane *lane);
 
 /* Room for one event in the runtime's queues. False: they are full (or what is left is leased to other lanes). */
-bool faas__lane_reserve(faas_runtime *runtime, struct lane *lane, size_t bytes);
+static inline bool faas__lane_reserve(faas_runtime *runtime, struct lane *lane, size_t bytes);
+/* The same where more must be leased first, or where there is no limit. */
+bool faas__lane_lease(faas_runtime *runtime, struct lane *lane, size_t bytes);
 void faas__lane_release(faas_runtime *runtime, struct lane *lane, int64_t events, int64_t bytes);
 /* Room that is taken even where there is none: for retries. */
 void faas__lane_force(faas_runtime *runtime, int64_t events, int64_t bytes);
+
+static inline bool faas__lane_reserve(faas_runtime *runtime, struct lane *lane, size_t bytes)
+{
+	if (unlikely(lane->credit_events < 1 || lane->credit_bytes < (int64_t)bytes))
+		return faas__lane_lease(runtime, lane, bytes);
+	lane->credit_events--;
+	lane->credit_bytes -= (int64_t)bytes;
+	return true;
+}
 
 /* Makes everything that was unlinked before this call an age of its own. */
 uint64_t faas__epoch_advance(faas_runtime *runtime);

@@ -117,14 +117,16 @@ static inline bool knows(const struct route_cache_entry *entry, uint64_t generat
 	return entry->generation == generation && entry->type_bytes == bytes && memcmp(entry->type, type, bytes) == 0;
 }
 
-int faas__route(faas_runtime *runtime, struct lane *lane, const char *type, size_t type_bytes, struct route *ret_route)
+int faas__route(faas_runtime *runtime, struct lane *lane, struct event_plan *plan, struct route *ret_route)
 {
+	const char *type = plan->config->type;
+	const size_t type_bytes = plan->type;
 	/* Before the snapshot: what is remembered under this generation is at least as new. */
 	uint64_t generation = load_seq_cst(&runtime->routes.generation);
 	struct route_cache_entry *pair = pair_of(lane, type, type_bytes), *entry = pair;
 	struct route_snapshot *snapshot;
 	struct match_list list;
-	int error = FAAS_OK;
+	int error;
 
 	if (unlikely(!knows(entry, generation, type, type_bytes)))
 		entry = &pair[1];
@@ -132,6 +134,10 @@ int faas__route(faas_runtime *runtime, struct lane *lane, const char *type, size
 		*ret_route = (struct route){.matches = entry->matches, .count = entry->count};
 		return FAAS_OK;
 	}
+	/* Only types that have passed are remembered. */
+	error = faas__event_plan_type(plan);
+	if (error != FAAS_OK)
+		return error;
 	list = list_of(runtime, lane);
 	snapshot = load_seq_cst(&runtime->routes.current);
 	if (snapshot)

@@ -12,6 +12,7 @@
 #include "faas/common.h"
 
 struct lane;
+struct event_plan;
 
 struct binding {
 	struct list node;               /* under route.mu: of its function */
@@ -57,8 +58,8 @@ struct route {
 	size_t filtered_count;
 };
 
-/* 0, or FAAS_ENOMEM. */
-int faas__route(faas_runtime *runtime, struct lane *lane, const char *type, size_t type_bytes, struct route *ret_route);
+/* Checks the type of a planned event and looks it up. 0, FAAS_ENOMEM, or an error of the type. */
+int faas__route(faas_runtime *runtime, struct lane *lane, struct event_plan *plan, struct route *ret_route);
 
 /*
  * Asks the filters: adds the functions of those that `event` passes to the matches. `*ret_error`: a binding, counted,
