@@ -84,8 +84,9 @@ typedef struct faas_event_config {
  *
  * Threads:  any, anywhere, also from handlers and callbacks
  * Blocks:   only with `wait_ms`, while a queue is full; nothing is reserved meanwhile
- * Owns:     `event` is copied; the caller gets one reference to the emission, also when every match refused or
- *           nothing matched; on other failures `*ret_emission` is untouched
+ * Owns:     `event` is copied, and may be changed and used again: a program that emits in a loop fills it in once. The
+ *           caller gets one reference to the emission, also when every match refused or nothing matched; on other
+ *           failures `*ret_emission` is untouched
  * Units:    as said in faas_event_config
  * Returns:  how many functions took it, 0 if none matched; when some matched and none took it, the first refusal:
  *           FAAS_EFULL, FAAS_ERUNTIMEFULL, FAAS_ENOMEM or (unregistered meanwhile) FAAS_ENOTFOUND; or nothing was

@@ -58,6 +58,13 @@ typedef _Atomic(int64_t) atomic_i64;
 #define prefetch(p) ((void)(p))
 #endif
 
+/* Thread-local storage that is found by an offset, without a call. The system keeps little of it for libraries. */
+#if defined(__GNUC__) && defined(__ELF__)
+#define FAST_TLS __attribute__((tls_model("initial-exec")))
+#else
+#define FAST_TLS
+#endif
+
 /* Fetches a line that is about to be written, so that it need not be asked for twice: once to read, once to own it. */
 static inline void prefetch_to_write(const void *p)
 {

@@ -30,7 +30,6 @@
 #define SLAB_HEADER 64u
 #define MAGAZINE_BYTES 8192u /* of blocks in a magazine, so that large sizes hoard no more than small ones */
 #define MAGAZINE_MAX 64u
-#define PREFETCH_BYTES 256u  /* of the block that is next */
 
 struct free_block {
 	struct free_block *next;          /* in its magazine, or in its slab */
@@ -277,6 +276,20 @@ static void swap_magazines(struct magazine *a, struct magazine *b)
 	*b = swap;
 }
 
+/* Most likely it was last written on another core. By the time that it is asked for, it is here. */
+static inline void fetch_ahead(const struct free_block *block, size_t size)
+{
+	if (unlikely(!block))
+		return;
+	prefetch_to_write(block);
+	if (size > FAAS_LINE)
+		prefetch_to_write((const char *)block + FAAS_LINE);
+	if (size > 2 * FAAS_LINE)
+		prefetch_to_write((const char *)block + 2 * FAAS_LINE);
+	if (size > 3 * FAAS_LINE)
+		prefetch_to_write((const char *)block + 3 * FAAS_LINE);
+}
+
 void *faas__block_alloc(struct block_pool *pool, struct block_cache *cache, size_t size)
 {
 	size_t class = size / BLOCK_STEP;
@@ -296,10 +309,8 @@ void *faas__block_alloc(struct block_pool *pool, struct block_cache *cache, size
 	block = loaded->first;
 	loaded->first = block->next;
 	loaded->count--;
-	/* Most likely it was last written on another core. By the time that it is asked for, it is here. */
 	if (likely(loaded->first != NULL))
-		for (size_t at = 0; at < size && at < PREFETCH_BYTES; at += FAAS_LINE)
-			prefetch_to_write((char *)loaded->first + at);
+		fetch_ahead(loaded->first->next, size);
 	return block;
 }
 

@@ -34,7 +34,7 @@
 #define SPINS 60 /* tries before a mutex is slept for */
 
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
-static atomic_u32 fork_generation; /* 0 until the handler stands; written before threads exist and in new children */
+atomic_u32 faas__fork_count;
 
 static inline void must(int error)
 {
@@ -245,22 +245,17 @@ int faas__cpu_count(void)
 
 static void in_child(void)
 {
-	add_relaxed(&fork_generation, 1);
+	add_relaxed(&faas__fork_count, 1);
 }
 
 static void install(void)
 {
 	if (pthread_atfork(NULL, NULL, in_child) == 0)
-		store_relaxed(&fork_generation, 1);
+		store_relaxed(&faas__fork_count, 1);
 }
 
 uint32_t faas__fork_generation_install(void)
 {
 	pthread_once(&fork_once, install);
 	return faas__fork_generation();
-}
-
-uint32_t faas__fork_generation(void)
-{
-	return load_relaxed(&fork_generation);
 }

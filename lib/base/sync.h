@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/atomics.h"
+
 #if defined(__clang__)
 #define TS(x) __attribute__((x))
 #else
@@ -78,6 +80,10 @@ int faas__cpu_count(void);
 
 /* Changes in every child that fork() makes; starts at 1. The handler is installed at the first call. 0: it failed. */
 uint32_t faas__fork_generation_install(void);
-uint32_t faas__fork_generation(void);
+extern atomic_u32 faas__fork_count; /* 0 until the handler stands; written before threads exist and in new children */
+static inline uint32_t faas__fork_generation(void)
+{
+	return load_relaxed(&faas__fork_count);
+}
 
 #endif

@@ -16,12 +16,10 @@
 #define SHORT_SLICE_NS 1000000
 #define DROP_TRIES 1000u
 
-int faas__intake_check(faas_runtime *runtime)
+int faas__intake_check_ending(const faas_runtime *runtime)
 {
 	uint32_t phase = load_seq_cst(&runtime->phase);
 
-	if (likely(phase == RUNTIME_OPEN))
-		return FAAS_OK;
 	/* Accepted work may still emit while the runtime drains. */
 	return phase == RUNTIME_DRAINING && faas__frame_of(runtime) ? FAAS_OK : FAAS_ECLOSED;
 }
@@ -62,10 +60,8 @@ int faas__offer_begin(struct offer *offer, faas_runtime *runtime, faas_context *
 	return FAAS_OK;
 }
 
-void faas__offer_end(struct offer *offer)
+void faas__offer_settle_dropped(struct offer *offer)
 {
-	if (likely(!offer->dropped))
-		return;
 	faas__settle_popped(offer->dropped, END_DROPPED, false);
 	offer->dropped = NULL;
 }
@@ -129,12 +125,8 @@ int faas__admit(struct offer *offer, struct lane *lane, faas_function *function,
 	return FAAS_ERUNTIMEFULL;
 }
 
-int faas__admit_peek(const faas_function *function, size_t bytes)
+int faas__admit_peek_full(const faas_function *function, size_t bytes)
 {
-	if (unlikely(load_relaxed(&function->is_closed)))
-		return FAAS_ENOTFOUND;
-	if (likely(faas__queue_seems_roomy(function, bytes)))
-		return FAAS_OK;
 	if (function->drops_oldest && faas__queue_could_fit(function, bytes))
 		return FAAS_OK;
 	return faas__queue_has_room(function, faas__queue_load(function), bytes) ? FAAS_OK : FAAS_EFULL;

@@ -97,10 +97,13 @@ int faas__offer_begin(struct offer *offer, faas_runtime *runtime, faas_context *
  * Whether this thread may bring in events: FAAS_OK or FAAS_ECLOSED. In a lane, or under the function's lock, the answer
  * holds until that is left: who changes the phase waits for the one and looks at counts under the other.
  */
-int faas__intake_check(faas_runtime *runtime);
+static inline int faas__intake_check(const faas_runtime *runtime);
+/* The same where it is not open to all. */
+int faas__intake_check_ending(const faas_runtime *runtime);
 
 /* Settles what was dropped. In no lane. */
-void faas__offer_end(struct offer *offer);
+static inline void faas__offer_end(struct offer *offer);
+void faas__offer_settle_dropped(struct offer *offer);
 
 /* Room for an invocation of this size: 0, FAAS_EFULL, FAAS_ERUNTIMEFULL, FAAS_ENOTFOUND. In the lane. */
 int faas__admit(struct offer *offer, struct lane *lane, faas_function *function, size_t bytes);
@@ -108,12 +111,34 @@ int faas__admit(struct offer *offer, struct lane *lane, faas_function *function,
 int faas__admit_to_queue(struct offer *offer, struct lane *lane, faas_function *function, size_t bytes);
 
 /* Whether faas__admit would refuse right now, without the cost of making the event first. */
-int faas__admit_peek(const faas_function *function, size_t bytes);
+static inline int faas__admit_peek(const faas_function *function, size_t bytes);
+/* The same where the queue seems full. */
+int faas__admit_peek_full(const faas_function *function, size_t bytes);
 
 /*
  * Waits until the function (or the runtime) may have room. In no lane. False: the time is over.
  * `code`: what faas__admit said of this many bytes.
  */
 bool faas__await_room(struct offer *offer, faas_function *function, int code, size_t bytes);
+
+/* ---- The usual case of the above ------------------------------------------------------------------------------------- */
+
+static inline int faas__intake_check(const faas_runtime *runtime)
+{
+	return likely(load_seq_cst(&runtime->phase) == RUNTIME_OPEN) ? FAAS_OK : faas__intake_check_ending(runtime);
+}
+
+static inline void faas__offer_end(struct offer *offer)
+{
+	if (unlikely(offer->dropped))
+		faas__offer_settle_dropped(offer);
+}
+
+static inline int faas__admit_peek(const faas_function *function, size_t bytes)
+{
+	if (unlikely(load_relaxed(&function->is_closed)))
+		return FAAS_ENOTFOUND;
+	return likely(faas__queue_seems_roomy(function, bytes)) ? FAAS_OK : faas__admit_peek_full(function, bytes);
+}
 
 #endif

@@ -6,6 +6,8 @@
 #ifndef FAAS_DISPATCH_FRAME_H
 #define FAAS_DISPATCH_FRAME_H
 
+#include <stddef.h>
+
 #include "base/atomics.h"
 #include "faas/common.h"
 
@@ -25,8 +27,19 @@ struct frame {
 	bool is_marked; /* of a callback: it shows in a slot of the runner */
 };
 
-void faas__frame_push(struct frame *frame);
-void faas__frame_pop(struct frame *frame);
+/* The innermost frame of this thread. */
+extern _Thread_local FAST_TLS struct frame *faas__frame_top;
+
+static inline void faas__frame_push(struct frame *frame)
+{
+	frame->outer = faas__frame_top;
+	faas__frame_top = frame;
+}
+
+static inline void faas__frame_pop(struct frame *frame)
+{
+	faas__frame_top = frame->outer;
+}
 
 /*
  * Around user code that is no attempt. On a runner it shows in the slot that the next attempt would have, so that others
@@ -36,9 +49,23 @@ void faas__callback_enter(struct frame *frame, faas_runtime *runtime);
 void faas__callback_leave(struct frame *frame);
 
 /* The innermost frame of this runtime on this thread; NULL: the thread comes from outside. */
-struct frame *faas__frame_of(const faas_runtime *runtime);
+static inline struct frame *faas__frame_of(const faas_runtime *runtime)
+{
+	struct frame *frame = faas__frame_top;
+
+	while (frame && frame->runtime != runtime)
+		frame = frame->outer;
+	return frame;
+}
 
 /* The runner this thread is, for this runtime; NULL: it is a host's thread. */
-struct runner *faas__runner_of(const faas_runtime *runtime);
+static inline struct runner *faas__runner_of(const faas_runtime *runtime)
+{
+	struct frame *frame = faas__frame_top;
+
+	while (frame && (frame->runtime != runtime || !frame->runner))
+		frame = frame->outer;
+	return frame ? frame->runner : NULL;
+}
 
 #endif

@@ -16,12 +16,6 @@
 
 #define ID_CHUNK 256u
 
-#if defined(__GNUC__) && defined(__ELF__)
-#define FAST_TLS __attribute__((tls_model("initial-exec")))
-#else
-#define FAST_TLS
-#endif
-
 /* Its address tells threads apart; nobody reads it. */
 static _Thread_local FAST_TLS char identity;
 
@@ -60,18 +54,10 @@ struct lane *faas__lane_enter(faas_runtime *runtime, struct runner *runner)
 	return &runner->lane;
 }
 
-void faas__lane_leave(struct lane *lane)
+void faas__lane_get_ids(faas_runtime *runtime, struct lane *lane)
 {
-	store_release(&lane->word, 0);
-}
-
-uint64_t faas__lane_next_id(faas_runtime *runtime, struct lane *lane)
-{
-	if (lane->id_next == lane->id_end) {
-		lane->id_next = add_relaxed(&runtime->lanes.id_next, ID_CHUNK);
-		lane->id_end = lane->id_next + ID_CHUNK;
-	}
-	return lane->id_next++;
+	lane->id_next = add_relaxed(&runtime->lanes.id_next, ID_CHUNK);
+	lane->id_end = lane->id_next + ID_CHUNK;
 }
 
 /* ---- Room in the runtime's queues -------------------------------------------------------------------------------- */

@@ -65,13 +65,15 @@ struct lanes {
 
 /* Enters the runner's lane, or a stripe where `runner` is NULL. Not to be nested. */
 struct lane *faas__lane_enter(faas_runtime *runtime, struct runner *runner);
-void faas__lane_leave(struct lane *lane);
+static inline void faas__lane_leave(struct lane *lane);
 
 /* The stripe that this thread tries first. */
 struct lane *faas__lane_stripe(faas_runtime *runtime);
 
 /* The next event number. */
-uint64_t faas__lane_next_id(faas_runtime *runtime, struct lane *lane);
+static inline uint64_t faas__lane_next_id(faas_runtime *runtime, struct lane *lane);
+/* More numbers for it. */
+void faas__lane_get_ids(faas_runtime *runtime, struct lane *lane);
 
 /* Room for one event in the runtime's queues. False: they are full (or what is left is leased to other lanes). */
 static inline bool faas__lane_reserve(faas_runtime *runtime, struct lane *lane, size_t bytes);
@@ -80,6 +82,18 @@ bool faas__lane_lease(faas_runtime *runtime, struct lane *lane, size_t bytes);
 void faas__lane_release(faas_runtime *runtime, struct lane *lane, int64_t events, int64_t bytes);
 /* Room that is taken even where there is none: for retries. */
 void faas__lane_force(faas_runtime *runtime, int64_t events, int64_t bytes);
+
+static inline void faas__lane_leave(struct lane *lane)
+{
+	store_release(&lane->word, 0);
+}
+
+static inline uint64_t faas__lane_next_id(faas_runtime *runtime, struct lane *lane)
+{
+	if (unlikely(lane->id_next == lane->id_end))
+		faas__lane_get_ids(runtime, lane);
+	return lane->id_next++;
+}
 
 static inline bool faas__lane_reserve(faas_runtime *runtime, struct lane *lane, size_t bytes)
 {

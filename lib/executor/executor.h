@@ -57,8 +57,29 @@ struct slot {
 	atomic_u64 let_go;             /* a claimant: the sequence it is done with */
 };
 
-void faas__slot_begin(struct slot *slot, void *attempt, int64_t deadline);
-void faas__slot_end(struct slot *slot);
+#define SLOT_RUNNING 1u
+#define SLOT_CLAIMED 2u
+#define SLOT_SEQUENCE_SHIFT 2
+
+static inline void faas__slot_begin(struct slot *slot, void *attempt, int64_t deadline)
+{
+	uint64_t sequence = (load_relaxed(&slot->word) >> SLOT_SEQUENCE_SHIFT) + 1;
+
+	store_relaxed(&slot->deadline, deadline);
+	store_relaxed(&slot->attempt, attempt);
+	store_release(&slot->word, sequence << SLOT_SEQUENCE_SHIFT | SLOT_RUNNING);
+}
+
+/* Waits for a claimant to let go. */
+void faas__slot_await(struct slot *slot, uint64_t sequence);
+
+static inline void faas__slot_end(struct slot *slot)
+{
+	uint64_t sequence = load_relaxed(&slot->word) >> SLOT_SEQUENCE_SHIFT;
+
+	if (unlikely(exchange_acq_rel(&slot->word, sequence << SLOT_SEQUENCE_SHIFT) & SLOT_CLAIMED))
+		faas__slot_await(slot, sequence);
+}
 
 /* Claims the slot if something runs and `now` is not before its deadline. */
 bool faas__slot_claim_due(struct slot *slot, int64_t now, void **ret_attempt);
@@ -68,12 +89,12 @@ void faas__slot_let_go(struct slot *slot);
 
 static inline bool faas__slot_is_claimed(const struct slot *slot)
 {
-	return (load_acquire(&slot->word) & 2) != 0;
+	return (load_acquire(&slot->word) & SLOT_CLAIMED) != 0;
 }
 
 static inline bool faas__slot_is_running(const struct slot *slot)
 {
-	return (load_acquire(&slot->word) & 1) != 0;
+	return (load_acquire(&slot->word) & SLOT_RUNNING) != 0;
 }
 
 /* ---- Turns: what wants to run ------------------------------------------------------------------------------------ */
@@ -306,7 +327,12 @@ static inline int64_t faas__executor_now(const struct executor *executor)
 }
 
 /* A recent time without a look at the clock, where a running thread keeps one; else the time. */
-int64_t faas__executor_recent(struct executor *executor);
+static inline int64_t faas__executor_recent(const struct executor *executor)
+{
+	int64_t recent = load_relaxed(&executor->published_now);
+
+	return likely(recent != 0) ? recent : faas__executor_now(executor);
+}
 
 /* Guests: for callers that run turns. Who uses one clears its is_idle meanwhile. */
 void faas__executor_add_guest(struct executor *executor, struct thread *thread);

@@ -11,35 +11,17 @@
  */
 #include "executor/executor.h"
 
-#define RUNNING 1u
-#define CLAIMED 2u
-#define SEQUENCE_SHIFT 2
-
-void faas__slot_begin(struct slot *slot, void *attempt, int64_t deadline)
+void faas__slot_await(struct slot *slot, uint64_t sequence)
 {
-	uint64_t sequence = (load_relaxed(&slot->word) >> SEQUENCE_SHIFT) + 1;
-
-	store_relaxed(&slot->deadline, deadline);
-	store_relaxed(&slot->attempt, attempt);
-	store_release(&slot->word, sequence << SEQUENCE_SHIFT | RUNNING);
-}
-
-void faas__slot_end(struct slot *slot)
-{
-	uint64_t sequence = load_relaxed(&slot->word) >> SEQUENCE_SHIFT;
-	uint64_t word = exchange_acq_rel(&slot->word, sequence << SEQUENCE_SHIFT);
-
-	if (likely((word & CLAIMED) == 0))
-		return;
 	while (load_acquire(&slot->let_go) != sequence)
 		faas__thread_yield();
 }
 
 static bool claim(struct slot *slot, uint64_t word, void **ret_attempt)
 {
-	if ((word & (RUNNING | CLAIMED)) != RUNNING)
+	if ((word & (SLOT_RUNNING | SLOT_CLAIMED)) != SLOT_RUNNING)
 		return false;
-	if (!cas_acq_rel(&slot->word, &word, word | CLAIMED))
+	if (!cas_acq_rel(&slot->word, &word, word | SLOT_CLAIMED))
 		return false;
 	*ret_attempt = load_relaxed(&slot->attempt);
 	return true;
@@ -49,7 +31,7 @@ bool faas__slot_claim_due(struct slot *slot, int64_t now, void **ret_attempt)
 {
 	uint64_t word = load_acquire(&slot->word);
 
-	if ((word & RUNNING) == 0 || load_relaxed(&slot->deadline) > now)
+	if ((word & SLOT_RUNNING) == 0 || load_relaxed(&slot->deadline) > now)
 		return false;
 	return claim(slot, word, ret_attempt);
 }
@@ -66,10 +48,10 @@ bool faas__slot_claim(struct slot *slot, void **ret_attempt)
 void faas__slot_let_go(struct slot *slot)
 {
 	uint64_t word = load_acquire(&slot->word);
-	uint64_t sequence = word >> SEQUENCE_SHIFT;
+	uint64_t sequence = word >> SLOT_SEQUENCE_SHIFT;
 
 	/* Once let_go holds the sequence, the owner may begin again: the word is not ours to change after that. */
-	if ((word & CLAIMED) != 0 && cas_acq_rel(&slot->word, &word, sequence << SEQUENCE_SHIFT | RUNNING))
+	if ((word & SLOT_CLAIMED) != 0 && cas_acq_rel(&slot->word, &word, sequence << SLOT_SEQUENCE_SHIFT | SLOT_RUNNING))
 		return;
 	store_release(&slot->let_go, sequence);
 }

@@ -392,13 +392,6 @@ void faas__thread_stuck_end(struct thread *thread)
 		sub_seq_cst(&thread->executor->stuck_threads, 1);
 }
 
-int64_t faas__executor_recent(struct executor *executor)
-{
-	int64_t recent = load_relaxed(&executor->published_now);
-
-	return recent != 0 ? recent : faas__executor_now(executor);
-}
-
 /* ---- Beginning and end ------------------------------------------------------------------------------------------- */
 
 /* Half of the threads that can run at a time: those that have work are not to wait for those that look for it. */
