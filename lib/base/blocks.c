@@ -5,7 +5,9 @@
  * An event is allocated by its emitter and freed by the thread that ran it. With malloc that costs 76-245 ns, because
  * the block has to find its way back to the arena it came from. Here every thread has two magazines for each size, a
  * few dozen blocks each, and works on them without a lock; full ones travel through the depot, one lock per magazine.
- * A magazine's blocks were freed by one thread shortly after each other, so that what travels is a chain and a count.
+ *
+ * A magazine is an array: it tells which blocks will be next without a look into any of them. So those that most likely
+ * lie in another core's cache can be fetched well before they are asked for.
  *
  * Under the depot lie slabs: aligned stretches of memory cut into equal blocks, found from a block by its address. Only
  * when a magazine is dissolved do its blocks go back to their slabs, and a slab that is whole again goes back to the
@@ -13,6 +15,8 @@
  * the last trim: so a busy runtime keeps its working set, and an idle one gives the memory of a burst back.
  *
  * What would be simpler: freeing to malloc above a fixed count. It makes every burst pay for page faults again.
+ *
+ * Where no memory is left for another magazine, blocks go back to their slabs at once: freeing does not fail.
  *
  * Locks: a depot's mutex, held for a moment; no other lock is taken under it. The allocator is called under it where
  * memory is given back (it may not call back).
@@ -30,10 +34,11 @@
 #define SLAB_HEADER 64u
 #define MAGAZINE_BYTES 8192u /* of blocks in a magazine, so that large sizes hoard no more than small ones */
 #define MAGAZINE_MAX 64u
+#define FETCH_AHEAD 2u       /* blocks */
 
+/* In its slab. */
 struct free_block {
-	struct free_block *next;          /* in its magazine, or in its slab */
-	struct free_block *next_magazine; /* first block of a magazine in the depot: the one below it */
+	struct free_block *next;
 };
 
 struct slab {
@@ -50,6 +55,43 @@ static uint32_t magazine_capacity(size_t class)
 	size_t count = MAGAZINE_BYTES / (class * BLOCK_STEP);
 
 	return count > MAGAZINE_MAX ? MAGAZINE_MAX : (uint32_t)count;
+}
+
+static size_t magazine_bytes(size_t class)
+{
+	return sizeof(struct magazine) + magazine_capacity(class) * sizeof(void *);
+}
+
+/* Without blocks. NULL: no memory. */
+static struct magazine *magazine_new(struct block_pool *pool, size_t class)
+{
+	struct magazine *magazine = faas__alloc(&pool->allocator, magazine_bytes(class));
+
+	if (!magazine)
+		return NULL;
+	magazine->count = 0;
+	magazine->capacity = magazine_capacity(class);
+	return magazine;
+}
+
+static void magazine_free(struct block_pool *pool, size_t class, struct magazine *magazine)
+{
+	faas__free(&pool->allocator, magazine, magazine_bytes(class));
+}
+
+static void push(struct magazine **stack, struct magazine *magazine)
+{
+	magazine->below = *stack;
+	*stack = magazine;
+}
+
+static struct magazine *pop(struct magazine **stack)
+{
+	struct magazine *magazine = *stack;
+
+	if (magazine)
+		*stack = magazine->below;
+	return magazine;
 }
 
 static struct slab *slab_of(void *block)
@@ -100,9 +142,10 @@ int faas__block_pool_init(struct block_pool *pool, const struct allocator *alloc
 	return FAAS_OK;
 }
 
-static void return_to_slab(struct block_pool *pool, struct depot *depot, struct free_block *block) holds_lock(depot->mu)
+static void return_to_slab(struct block_pool *pool, struct depot *depot, void *memory) holds_lock(depot->mu)
 {
-	struct slab *slab = slab_of(block);
+	struct slab *slab = slab_of(memory);
+	struct free_block *block = memory;
 
 	if (slab->free_count == 0 && slab->uncut == 0)
 		list_push_back(&depot->partial, &slab->node);
@@ -117,29 +160,29 @@ static void return_to_slab(struct block_pool *pool, struct depot *depot, struct 
 	depot->last_empty = slab;
 }
 
-static void dissolve(struct block_pool *pool, struct depot *depot, struct free_block *first) holds_lock(depot->mu)
+/* Its blocks go back to their slabs. */
+static void empty(struct block_pool *pool, struct depot *depot, struct magazine *magazine) holds_lock(depot->mu)
 {
-	while (first) {
-		struct free_block *next = first->next;
-
-		return_to_slab(pool, depot, first);
-		first = next;
-	}
+	while (magazine->count > 0)
+		return_to_slab(pool, depot, magazine->blocks[--magazine->count]);
 }
 
-static void trim_depot(struct block_pool *pool, struct depot *depot, bool all) without_lock(depot->mu)
+static void trim_depot(struct block_pool *pool, size_t class, bool all)
 {
+	struct depot *depot = &pool->depots[class];
+	struct magazine *magazine;
 	uint32_t surplus;
 
 	faas__mutex_lock(&depot->mu);
 	surplus = all ? depot->full_count : depot->full_low;
 	while (surplus-- > 0) {
-		struct free_block *first = depot->full;
-
-		depot->full = first->next_magazine;
+		magazine = pop(&depot->full);
 		depot->full_count--;
-		dissolve(pool, depot, first);
+		empty(pool, depot, magazine);
+		magazine_free(pool, class, magazine);
 	}
+	while ((magazine = pop(&depot->empty)) != NULL)
+		magazine_free(pool, class, magazine);
 	depot->full_low = depot->full_count;
 	if (depot->last_empty && (all || depot->full_count == 0)) {
 		slab_free(pool, depot->last_empty);
@@ -151,7 +194,7 @@ static void trim_depot(struct block_pool *pool, struct depot *depot, bool all) w
 void faas__block_pool_trim(struct block_pool *pool, bool all)
 {
 	for (size_t i = 0; i < BLOCK_CLASSES; i++)
-		trim_depot(pool, &pool->depots[i], all);
+		trim_depot(pool, i, all);
 }
 
 void faas__block_pool_deinit(struct block_pool *pool)
@@ -184,21 +227,17 @@ struct fresh {
 	uint32_t size;
 };
 
-/* Takes returned blocks, or else fresh ones, for one magazine. Under the depot's lock. */
-static void take_from(struct slab *slab, uint32_t capacity, struct magazine *magazine, struct fresh *fresh)
+/* Takes returned blocks, or else fresh ones, for an empty magazine. Under the depot's lock. */
+static void take_from(struct slab *slab, struct magazine *magazine, struct fresh *fresh)
 {
-	while (magazine->count < capacity && slab->free) {
-		struct free_block *block = slab->free;
-
-		slab->free = block->next;
+	while (magazine->count < magazine->capacity && slab->free) {
+		magazine->blocks[magazine->count++] = slab->free;
+		slab->free = slab->free->next;
 		slab->free_count--;
-		block->next = magazine->first;
-		magazine->first = block;
-		magazine->count++;
 	}
 	if (magazine->count == 0) {
 		fresh->size = slab->size;
-		fresh->count = slab->uncut < capacity ? slab->uncut : capacity;
+		fresh->count = slab->uncut < magazine->capacity ? slab->uncut : magazine->capacity;
 		fresh->first = (char *)slab + SLAB_HEADER + (size_t)(slab->total - slab->uncut) * slab->size;
 		slab->uncut -= fresh->count;
 	}
@@ -206,25 +245,20 @@ static void take_from(struct slab *slab, uint32_t capacity, struct magazine *mag
 		list_remove(&slab->node);
 }
 
-/* In address order, so that a growing queue is written front to back. */
+/* The last one is given out first: so in address order, and a growing queue is written front to back. */
 static void cut(const struct fresh *fresh, struct magazine *magazine)
 {
-	struct free_block **tail = &magazine->first;
-
-	for (uint32_t i = 0; i < fresh->count; i++) {
-		*tail = (struct free_block *)(void *)(fresh->first + (size_t)i * fresh->size);
-		tail = &(*tail)->next;
-	}
-	*tail = NULL;
+	for (uint32_t i = 0; i < fresh->count; i++)
+		magazine->blocks[fresh->count - 1 - i] = fresh->first + (size_t)i * fresh->size;
 	magazine->count = fresh->count;
 }
 
 /*
- * Fills an empty magazine: with a full one from the depot, else from a slab, perhaps not to the brim. Leaves it empty
- * when memory is refused. New memory is asked for, and touched for the first time, without the lock: the system may
- * take its time over both.
+ * A magazine with blocks for an empty one: a full one from the depot, else the same, filled from a slab, perhaps not to
+ * the brim. It is as empty as before when memory is refused. New memory is asked for without the lock: the system may
+ * take its time over it.
  */
-static void refill(struct block_pool *pool, size_t class, struct magazine *magazine)
+static struct magazine *refill(struct block_pool *pool, size_t class, struct magazine *magazine)
 {
 	struct depot *depot = &pool->depots[class];
 	struct fresh fresh = {0};
@@ -232,127 +266,156 @@ static void refill(struct block_pool *pool, size_t class, struct magazine *magaz
 
 	faas__mutex_lock(&depot->mu);
 	if (depot->full) {
-		magazine->first = depot->full;
-		magazine->count = magazine_capacity(class);
-		depot->full = depot->full->next_magazine;
+		push(&depot->empty, magazine);
+		magazine = pop(&depot->full);
 		depot->full_count--;
 		if (depot->full_count < depot->full_low)
 			depot->full_low = depot->full_count;
 		faas__mutex_unlock(&depot->mu);
-		return;
+		return magazine;
 	}
 	slab = slab_with_room(depot);
 	if (!slab) {
 		faas__mutex_unlock(&depot->mu);
 		slab = slab_new(pool, class);
 		if (!slab)
-			return;
+			return magazine;
 		faas__mutex_lock(&depot->mu);
 		list_push_back(&depot->partial, &slab->node);
 	}
-	take_from(slab, magazine_capacity(class), magazine, &fresh);
+	take_from(slab, magazine, &fresh);
 	faas__mutex_unlock(&depot->mu);
 	if (fresh.count > 0)
 		cut(&fresh, magazine);
+	return magazine;
 }
 
-static void put_in_depot(struct block_pool *pool, size_t class, struct magazine *magazine)
+static void swap_magazines(struct block_cache *cache, size_t class)
+{
+	struct magazine *loaded = cache->loaded[class];
+
+	cache->loaded[class] = cache->spare[class];
+	cache->spare[class] = loaded;
+}
+
+/* The loaded magazine is empty, or there is none: one with blocks. NULL: no memory. */
+static struct magazine *reload(struct block_pool *pool, struct block_cache *cache, size_t class)
+{
+	struct magazine **loaded = &cache->loaded[class];
+
+	if (cache->spare[class] && cache->spare[class]->count > 0) {
+		swap_magazines(cache, class);
+		return *loaded;
+	}
+	if (!*loaded)
+		*loaded = magazine_new(pool, class);
+	if (*loaded)
+		*loaded = refill(pool, class, *loaded);
+	return *loaded && (*loaded)->count > 0 ? *loaded : NULL;
+}
+
+/*
+ * The loaded magazine is full, or there is none: one with room. A full spare one goes to the depot. NULL: no memory, and
+ * nothing that could be emptied.
+ */
+static struct magazine *unload(struct block_pool *pool, struct block_cache *cache, size_t class)
 {
 	struct depot *depot = &pool->depots[class];
+	struct magazine **loaded = &cache->loaded[class], *spare = cache->spare[class], *room;
 
+	if (spare && spare->count == 0) {
+		swap_magazines(cache, class);
+		return spare;
+	}
 	faas__mutex_lock(&depot->mu);
-	magazine->first->next_magazine = depot->full;
-	depot->full = magazine->first;
-	depot->full_count++;
+	if (spare) {
+		push(&depot->full, spare);
+		depot->full_count++;
+		cache->spare[class] = NULL;
+	}
+	room = pop(&depot->empty);
 	faas__mutex_unlock(&depot->mu);
-	*magazine = (struct magazine){0};
-}
-
-static void swap_magazines(struct magazine *a, struct magazine *b)
-{
-	struct magazine swap = *a;
-
-	*a = *b;
-	*b = swap;
+	if (!room)
+		room = magazine_new(pool, class);
+	if (room) {
+		cache->spare[class] = *loaded;
+		*loaded = room;
+	} else if (*loaded) {
+		faas__mutex_lock(&depot->mu);
+		empty(pool, depot, *loaded);
+		faas__mutex_unlock(&depot->mu);
+	}
+	return *loaded;
 }
 
 /* Most likely it was last written on another core. By the time that it is asked for, it is here. */
-static inline void fetch_ahead(const struct free_block *block, size_t size)
+static inline void fetch(const char *block, size_t size)
 {
-	if (unlikely(!block))
-		return;
 	prefetch_to_write(block);
 	if (size > FAAS_LINE)
-		prefetch_to_write((const char *)block + FAAS_LINE);
+		prefetch_to_write(block + FAAS_LINE);
 	if (size > 2 * FAAS_LINE)
-		prefetch_to_write((const char *)block + 2 * FAAS_LINE);
+		prefetch_to_write(block + 2 * FAAS_LINE);
 	if (size > 3 * FAAS_LINE)
-		prefetch_to_write((const char *)block + 3 * FAAS_LINE);
+		prefetch_to_write(block + 3 * FAAS_LINE);
 }
 
 void *faas__block_alloc(struct block_pool *pool, struct block_cache *cache, size_t size)
 {
 	size_t class = size / BLOCK_STEP;
 	struct magazine *loaded;
-	struct free_block *block;
+	void *block;
 
 	if (unlikely(size > BLOCK_MAX))
 		return faas__alloc_aligned(&pool->allocator, size, BLOCK_STEP);
-	loaded = &cache->loaded[class];
-	if (unlikely(loaded->count == 0)) {
-		swap_magazines(loaded, &cache->spare[class]);
-		if (loaded->count == 0)
-			refill(pool, class, loaded);
-		if (loaded->count == 0)
+	loaded = cache->loaded[class];
+	if (unlikely(!loaded || loaded->count == 0)) {
+		loaded = reload(pool, cache, class);
+		if (!loaded)
 			return NULL;
 	}
-	block = loaded->first;
-	loaded->first = block->next;
-	loaded->count--;
-	if (likely(loaded->first != NULL))
-		fetch_ahead(loaded->first->next, size);
+	block = loaded->blocks[--loaded->count];
+	if (likely(loaded->count >= FETCH_AHEAD))
+		fetch(loaded->blocks[loaded->count - FETCH_AHEAD], size);
 	return block;
 }
 
 void faas__block_free(struct block_pool *pool, struct block_cache *cache, void *memory, size_t size)
 {
 	size_t class = size / BLOCK_STEP;
-	struct free_block *block = memory;
 	struct magazine *loaded;
 
 	if (unlikely(size > BLOCK_MAX)) {
 		faas__free_aligned(&pool->allocator, memory, size, BLOCK_STEP);
 		return;
 	}
-	loaded = &cache->loaded[class];
-	if (unlikely(loaded->count == magazine_capacity(class))) {
-		struct magazine *spare = &cache->spare[class];
+	loaded = cache->loaded[class];
+	if (unlikely(!loaded || loaded->count == loaded->capacity)) {
+		loaded = unload(pool, cache, class);
+		if (!loaded) {
+			struct depot *depot = &pool->depots[class];
 
-		if (spare->count == loaded->count)
-			put_in_depot(pool, class, spare);
-		swap_magazines(loaded, spare);
+			faas__mutex_lock(&depot->mu);
+			return_to_slab(pool, depot, memory);
+			faas__mutex_unlock(&depot->mu);
+			return;
+		}
 	}
-	block->next = loaded->first;
-	loaded->first = block;
-	loaded->count++;
+	loaded->blocks[loaded->count++] = memory;
 }
 
-static void flush_magazine(struct block_pool *pool, size_t class, struct magazine *magazine)
+static void flush_magazine(struct block_pool *pool, size_t class, struct magazine **at)
 {
 	struct depot *depot = &pool->depots[class];
 
-	if (magazine->count == 0)
+	if (!*at)
 		return;
 	/* Not full, perhaps: the depot stacks full ones only. */
 	faas__mutex_lock(&depot->mu);
-	while (magazine->count > 0) {
-		struct free_block *block = magazine->first;
-
-		magazine->first = block->next;
-		magazine->count--;
-		return_to_slab(pool, depot, block);
-	}
+	empty(pool, depot, *at);
 	faas__mutex_unlock(&depot->mu);
+	magazine_free(pool, class, *at);
+	*at = NULL;
 }
 
 void faas__block_cache_flush(struct block_pool *pool, struct block_cache *cache)

@@ -16,17 +16,21 @@
 #define BLOCK_MAX 2048u                             /* larger ones go straight to the allocator */
 #define BLOCK_CLASSES (BLOCK_MAX / BLOCK_STEP + 1u) /* class = bytes / BLOCK_STEP; 0 and 1 are not used */
 #define BLOCK_MIN (2 * BLOCK_STEP)
+#define BLOCK_AHEAD 6u                              /* see faas__block_ahead */
 
-/* A chain of free blocks of one class, linked through their first word. */
+/* Free blocks of one class. */
 struct magazine {
-	struct free_block *first;
+	struct magazine *below; /* in a depot: the next of its stack */
 	uint32_t count;
+	uint32_t capacity;      /* fixed */
+	void *blocks[];         /* the last one is given out first */
 };
 
 /* One size class of the pool. */
 struct depot {
 	struct mutex mu;
-	struct free_block *full;  /* under mu: full magazines, stacked */
+	struct magazine *full;    /* under mu: a stack */
+	struct magazine *empty;   /* under mu: likewise */
 	uint32_t full_count;      /* under mu */
 	uint32_t full_low;        /* under mu: the lowest full_count since the last trim: what nobody needed meanwhile */
 	struct list partial;      /* under mu: slabs with free blocks */
@@ -40,8 +44,8 @@ struct block_pool {
 
 /* A thread's (or stripe's) own blocks; the owner alone touches it. Zeroed memory is an empty cache. */
 struct block_cache {
-	struct magazine loaded[BLOCK_CLASSES];
-	struct magazine spare[BLOCK_CLASSES];
+	struct magazine *loaded[BLOCK_CLASSES]; /* NULL: none yet */
+	struct magazine *spare[BLOCK_CLASSES];  /* full or empty; NULL: none */
 };
 
 /* 0, or FAAS_ETHREAD and nothing made. */
@@ -64,6 +68,14 @@ static inline size_t faas__block_size(size_t bytes)
 /* A block of faas__block_size bytes, aligned to 32. NULL when the allocator refuses. */
 void *faas__block_alloc(struct block_pool *pool, struct block_cache *cache, size_t size);
 void faas__block_free(struct block_pool *pool, struct block_cache *cache, void *block, size_t size);
+
+/* The block that this cache will most likely give out a few calls from now; NULL: it cannot be told. */
+static inline const void *faas__block_ahead(const struct block_cache *cache, size_t size)
+{
+	const struct magazine *loaded = size <= BLOCK_MAX ? cache->loaded[size / BLOCK_STEP] : NULL;
+
+	return loaded && loaded->count >= BLOCK_AHEAD ? loaded->blocks[loaded->count - BLOCK_AHEAD] : NULL;
+}
 
 /* Returns everything the cache holds to the pool. */
 void faas__block_cache_flush(struct block_pool *pool, struct block_cache *cache);

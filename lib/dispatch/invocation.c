@@ -84,6 +84,7 @@ faas_invocation *faas__invocation_new(faas_runtime *runtime, struct lane *lane, 
 	write_header(invocation, function, bytes, parcel->has_handle ? 2 : 1,
 	             (has_result ? INVOCATION_HAS_RESULT : 0) | (parcel->shared ? INVOCATION_SHARED_EVENT : 0) |
 	                     (parcel->is_sync ? INVOCATION_IS_SYNC : 0) | (function->is_ordered ? INVOCATION_IS_KEYED : 0));
+	invocation->ahead = faas__block_ahead(&lane->blocks, bytes);
 	if (has_result) {
 		write_result(invocation, function, parcel->deadline);
 		faas__result_of(invocation)->emission = parcel->emission;

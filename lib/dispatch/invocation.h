@@ -127,7 +127,10 @@ struct letter {
 
 struct faas_invocation {
 	union {
-		struct mpsc_node node;         /* in the inbox; in chains of those to be let go */
+		struct {
+			struct mpsc_node node; /* in the inbox; in chains of those to be let go */
+			const void *ahead;     /* in the inbox: where a later one most likely lies; NULL */
+		};
 		struct list link;              /* under function.mu: see is_linked */
 		faas_context *attempt;         /* from before RUNNING until its end */
 		struct faas_deferral *deferral; /* DEFERRED */
