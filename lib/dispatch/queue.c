@@ -67,7 +67,7 @@ static faas_invocation *pop_inbox(faas_function *function) holds_lock(function->
 
 	/* One after the other, each would have to come from another core before it tells where the next one is. */
 	if (invocation)
-		prefetch(invocation->ahead);
+		prefetch_to_write(invocation->ahead);
 	return invocation;
 }
 
