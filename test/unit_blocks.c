@@ -103,7 +103,7 @@ static void refused_memory_is_told_and_no_more(void **state)
 		count++;
 	assert_int_equal(2 * ((SLAB_BYTES - 64) / 64), count);
 	assert_null(faas__block_alloc(&pool, &cache, 64));
-	assert_null(faas__block_alloc(&pool, &cache, 96));
+	assert_null(faas__block_alloc(&pool, &cache, 128));
 	assert_null(faas__block_alloc(&pool, &cache, 4096));
 	unit_refuse_from(-1);
 	blocks[count] = faas__block_alloc(&pool, &cache, 64);

@@ -12,10 +12,10 @@
 #include "base/list.h"
 #include "base/sync.h"
 
-#define BLOCK_STEP 32u                              /* sizes are multiples of this */
+#define BLOCK_STEP 64u                              /* sizes are multiples of a line: no two blocks share one */
 #define BLOCK_MAX 2048u                             /* larger ones go straight to the allocator */
-#define BLOCK_CLASSES (BLOCK_MAX / BLOCK_STEP + 1u) /* class = bytes / BLOCK_STEP; 0 and 1 are not used */
-#define BLOCK_MIN (2 * BLOCK_STEP)
+#define BLOCK_CLASSES (BLOCK_MAX / BLOCK_STEP + 1u) /* class = bytes / BLOCK_STEP; 0 is not used */
+#define BLOCK_MIN BLOCK_STEP
 #define BLOCK_AHEAD 6u                              /* see faas__block_ahead */
 
 /* Free blocks of one class. */
@@ -65,7 +65,7 @@ static inline size_t faas__block_size(size_t bytes)
 	return (bytes + BLOCK_STEP - 1) & ~(size_t)(BLOCK_STEP - 1);
 }
 
-/* A block of faas__block_size bytes, aligned to 32. NULL when the allocator refuses. */
+/* A block of faas__block_size bytes, aligned to 64. NULL when the allocator refuses. */
 void *faas__block_alloc(struct block_pool *pool, struct block_cache *cache, size_t size);
 void faas__block_free(struct block_pool *pool, struct block_cache *cache, void *block, size_t size);
 

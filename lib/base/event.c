@@ -22,6 +22,8 @@ static size_t round_up(size_t bytes)
 	return (bytes + EIGHT - 1) & ~(EIGHT - 1);
 }
 
+const struct event_rare faas__event_no_rare;
+
 /* ---- Checking ---------------------------------------------------------------------------------------------------- */
 
 /* An optional string that may not be empty. Its length with the NUL is added to the plan. */
@@ -245,6 +247,8 @@ int faas__event_plan(struct event_plan *plan, const faas_event_config *config, c
 	plan->text_bytes = round_up(plan->text_bytes);
 	if (error == FAAS_OK && plan->text_bytes > FAAS_MAX_ATTRIBUTE_BYTES)
 		error = FAAS_ETOOBIG;
+	if (unlikely(plan->has_rare))
+		plan->text_bytes += sizeof(struct event_rare);
 	if (unlikely(error != FAAS_OK)) {
 		int type_error = faas__event_plan_type(plan);
 
@@ -338,15 +342,15 @@ static void put_attributes(const struct event_plan *plan, faas_event *event, siz
 	}
 }
 
-static void put_rare(const struct event_plan *plan, faas_event *event, size_t *at)
+static void put_rare(const struct event_plan *plan, faas_event *event, size_t *at, struct event_rare *rare)
 {
 	const faas_event_config *config = plan->config;
 
-	event->source = put_string(event, at, config->source, plan->source);
-	event->id = put_string(event, at, config->id, plan->id);
-	event->datacontenttype = put_string(event, at, config->datacontenttype, plan->datacontenttype);
-	event->dataschema = put_string(event, at, config->dataschema, plan->dataschema);
-	event->key = put_string(event, at, config->key, plan->key);
+	rare->source = put_string(event, at, config->source, plan->source);
+	rare->id = put_string(event, at, config->id, plan->id);
+	rare->datacontenttype = put_string(event, at, config->datacontenttype, plan->datacontenttype);
+	rare->dataschema = put_string(event, at, config->dataschema, plan->dataschema);
+	rare->key = put_string(event, at, config->key, plan->key);
 }
 
 void faas__event_write(const struct event_plan *plan, faas_event *event, const struct event_origin *origin,
@@ -363,11 +367,16 @@ void faas__event_write(const struct event_plan *plan, faas_event *event, const s
 	event->hops = plan->hops;
 	event->attributes = 0;
 	event->unix_ns = 0;
-	event->source = event->id = event->datacontenttype = event->dataschema = event->key = 0;
+	event->rare = 0;
 	(void)put_short(event, &at, config->type, plan->type);
 	event->subject = put_short(event, &at, config->subject, plan->subject);
-	if (unlikely(plan->has_rare))
-		put_rare(plan, event, &at);
+	if (unlikely(plan->has_rare)) {
+		struct event_rare rare = {0};
+
+		put_rare(plan, event, &at, &rare);
+		event->rare = (uint16_t)(plan->text_bytes - faas__event_chain_bytes(plan->hops) - sizeof(rare));
+		memcpy(faas__event_text(event) + event->rare, &rare, sizeof(rare));
+	}
 	if (config->attribute_count > 0)
 		put_attributes(plan, event, &at);
 	if (config->unix_ns != 0) {
@@ -398,7 +407,9 @@ const char *faas_event_type(const faas_event *event)
 
 const char *faas_event_source(const faas_event *event)
 {
-	return event->source != 0 ? faas__event_text(event) + event->source : event->origin->source;
+	const struct event_rare *rare = faas__event_rare(event);
+
+	return rare->source != 0 ? faas__event_text(event) + rare->source : event->origin->source;
 }
 
 const char *faas_event_subject(const faas_event *event)
@@ -408,23 +419,25 @@ const char *faas_event_subject(const faas_event *event)
 
 const char *faas_event_datacontenttype(const faas_event *event)
 {
-	return text_at(event, event->datacontenttype);
+	return text_at(event, faas__event_rare(event)->datacontenttype);
 }
 
 const char *faas_event_dataschema(const faas_event *event)
 {
-	return text_at(event, event->dataschema);
+	return text_at(event, faas__event_rare(event)->dataschema);
 }
 
 const char *faas_event_key(const faas_event *event)
 {
-	return text_at(event, event->key);
+	return text_at(event, faas__event_rare(event)->key);
 }
 
 const char *faas_event_id(const faas_event *event, char *buffer)
 {
-	if (event->id != 0)
-		return faas__event_text(event) + event->id;
+	const struct event_rare *rare = faas__event_rare(event);
+
+	if (rare->id != 0)
+		return faas__event_text(event) + rare->id;
 	(void)snprintf(buffer, FAAS_ID_SIZE, "%016llx-%llu", (unsigned long long)event->origin->id_prefix,
 	               (unsigned long long)event->sequence);
 	return buffer;

@@ -2,9 +2,9 @@
 /*
  * Events: checked and measured once, written once into one piece of memory, never changed after that.
  *
- *     struct faas_event | type\0 subject\0 source\0 ... | extensions | chain | data \0
+ *     struct faas_event | type\0 subject\0 source\0 ... | extensions | rare | chain | data \0
  *
- * The chain is which functions, by number, led to it: one for each hop.
+ * `rare` says where the strings stand that few events have; there is none without them. The chain is which functions, by number, led to it: one for each hop.
  */
 #ifndef FAAS_BASE_EVENT_H
 #define FAAS_BASE_EVENT_H
@@ -37,12 +37,8 @@ struct faas_event {
 	uint64_t sequence; /* the counter part of a generated id */
 	int64_t stamp_ns;  /* monotonic time of the emit */
 	uint32_t data_bytes;
-	uint16_t source;
 	uint16_t subject;
-	uint16_t id;
-	uint16_t datacontenttype;
-	uint16_t dataschema;
-	uint16_t key;
+	uint16_t rare;    /* where struct event_rare stands */
 	uint16_t unix_ns; /* where a given time stands, as int64_t */
 	uint16_t attributes;
 	uint16_t data;
@@ -50,10 +46,29 @@ struct faas_event {
 	uint8_t hops; /* events that caused each other before this one */
 };
 
+/* More offsets. */
+struct event_rare {
+	uint16_t source;
+	uint16_t id;
+	uint16_t datacontenttype;
+	uint16_t dataschema;
+	uint16_t key;
+	uint16_t unused[3]; /* what comes next is aligned */
+};
+
+extern const struct event_rare faas__event_no_rare;
+
 /* Where the offsets count from. */
 static inline char *faas__event_text(const faas_event *event)
 {
 	return (char *)(uintptr_t)(event + 1);
+}
+
+static inline const struct event_rare *faas__event_rare(const faas_event *event)
+{
+	if (likely(event->rare == 0))
+		return &faas__event_no_rare;
+	return (const struct event_rare *)(const void *)(faas__event_text(event) + event->rare);
 }
 
 /* A checked config and the lengths found on the way. */

@@ -106,7 +106,7 @@ static int enter(faas_context *context, int64_t *now)
 	if (context->is_init)
 		rc = context->function->init(context, &context->worker->state);
 	else
-		rc = context->function->handler(context, context->invocation->event);
+		rc = context->function->handler(context, faas__event_of(context->invocation));
 	faas__frame_pop(&frame);
 	runner->depth--;
 	*now = faas__runtime_now(runner->runtime);

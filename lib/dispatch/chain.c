@@ -21,12 +21,12 @@ static uint32_t lineage(const faas_invocation *invocation, uint32_t *numbers)
 	/* Records lie on top of the event's own chain, the last one first. */
 	for (const faas_invocation *at = invocation; faas__is_record(at); at = faas__record_of(at)->of)
 		depth += faas__record_of(at)->is_redriven == 0;
-	count = invocation->event->hops;
-	memcpy(numbers, faas__event_chain(invocation->event), count * sizeof(*numbers));
+	count = faas__event_of(invocation)->hops;
+	memcpy(numbers, faas__event_chain(faas__event_of(invocation)), count * sizeof(*numbers));
 	count += depth;
 	for (const faas_invocation *at = invocation; faas__is_record(at); at = faas__record_of(at)->of)
-		if (!faas__record_of(at)->is_redriven && --depth + invocation->event->hops < FAAS_MAX_HOPS)
-			numbers[depth + invocation->event->hops] = (uint32_t)faas__record_of(at)->of->function->index;
+		if (!faas__record_of(at)->is_redriven && --depth + faas__event_of(invocation)->hops < FAAS_MAX_HOPS)
+			numbers[depth + faas__event_of(invocation)->hops] = (uint32_t)faas__record_of(at)->of->function->index;
 	return count < FAAS_MAX_HOPS ? count : FAAS_MAX_HOPS;
 }
 

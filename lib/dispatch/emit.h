@@ -75,7 +75,7 @@ static inline size_t faas__parcel_bytes(const struct offer *offer, const faas_fu
 
 	/* As faas__invocation_bytes will count it; the zero byte behind the data is no part of a shared event there. */
 	if (parcel->shared)
-		return faas__block_size(header) + offer->plan.bytes - 1;
+		return faas__block_size(header + sizeof(faas_event *)) + offer->plan.bytes - 1;
 	return faas__block_size(header + offer->plan.bytes);
 }
 

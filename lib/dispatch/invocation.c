@@ -49,7 +49,7 @@ static void write_result(faas_invocation *invocation, faas_function *function, i
 static void write_keyed(faas_invocation *invocation)
 {
 	struct keyed *keyed = faas__keyed_of(invocation);
-	const char *key = faas_event_key(invocation->event);
+	const char *key = faas_event_key(faas__event_of(invocation));
 
 	memset(keyed, 0, sizeof(*keyed));
 	list_init(&keyed->waiting);
@@ -76,8 +76,9 @@ faas_invocation *faas__invocation_new(faas_runtime *runtime, struct lane *lane, 
 {
 	bool has_result = faas__parcel_needs_result(parcel, function);
 	size_t header = faas__invocation_header(function, has_result);
-	uint32_t bytes = block_size(header + (parcel->shared ? 0 : plan->bytes));
+	uint32_t bytes = block_size(header + (parcel->shared ? sizeof(faas_event *) : plan->bytes));
 	faas_invocation *invocation = faas__block_alloc(&runtime->pool, &lane->blocks, bytes);
+	void *place = (char *)invocation + header; /* faas__event_place */
 
 	if (unlikely(!invocation))
 		return NULL;
@@ -91,10 +92,9 @@ faas_invocation *faas__invocation_new(faas_runtime *runtime, struct lane *lane, 
 	}
 	if (parcel->shared) {
 		add_relaxed(&parcel->shared->refs, 1);
-		invocation->event = &parcel->shared->event;
+		*(faas_event **)place = &parcel->shared->event;
 	} else {
-		invocation->event = (faas_event *)(void *)((char *)invocation + header);
-		faas__event_write(plan, invocation->event, &runtime->origin, parcel->sequence, parcel->stamp_ns);
+		faas__event_write(plan, place, &runtime->origin, parcel->sequence, parcel->stamp_ns);
 	}
 	if (unlikely(function->is_ordered))
 		write_keyed(invocation);
@@ -123,15 +123,15 @@ void faas__record_write(faas_invocation *block, faas_function *function, faas_in
 
 	write_header(block, function, block->block_bytes, 1,
 	             INVOCATION_HAS_RESULT | INVOCATION_IS_RECORD | (function->is_ordered ? INVOCATION_IS_KEYED : 0));
-	block->event = of->event;
 	write_result(block, function, TIME_NEVER);
-	if (function->is_ordered)
-		write_keyed(block);
 	record = faas__record_of(block);
 	record->of = faas_invocation_ref(of);
+	record->event = faas__event_of(of);
 	record->stamp_ns = now;
 	record->hops = hops;
 	record->is_redriven = 0;
+	if (function->is_ordered)
+		write_keyed(block);
 }
 
 void faas__record_unwrite(faas_invocation *block, struct lane *lane)
@@ -217,7 +217,7 @@ static inline void free_in(faas_invocation *invocation, faas_runtime *runtime, s
 		faas__block_free(&runtime->pool, &lane->blocks, follow, follow->block_bytes);
 	}
 	if (invocation->flags & INVOCATION_SHARED_EVENT)
-		faas__shared_event_unref(runtime, lane, container_of(invocation->event, struct shared_event, event));
+		faas__shared_event_unref(runtime, lane, container_of(faas__event_of(invocation), struct shared_event, event));
 	faas__block_free(&runtime->pool, &lane->blocks, invocation, invocation->block_bytes);
 }
 
@@ -297,7 +297,7 @@ void faas_invocation_unref(faas_invocation *invocation)
 
 const faas_event *faas_invocation_event(const faas_invocation *invocation)
 {
-	return invocation->event;
+	return faas__event_of(invocation);
 }
 
 const char *faas_invocation_function(const faas_invocation *invocation)

@@ -6,7 +6,8 @@
  *
  * of which only the first is always there: a result if anybody can ask, or if the function passes records on; `keyed` if
  * it is ordered by its key; `record` if it is the record of another invocation (or that one redriven), whose event it
- * uses; the event unless it is shared.
+ * uses; the event, or where it is shared by several a pointer to it. The first fills one line, and nobody but the emitter
+ * writes behind it where there is no result: so one line of the three that a common event has goes back and forth.
  *
  * The state word decides everything; whoever wins a transition does the counting:
  *
@@ -103,6 +104,7 @@ struct keyed {
 /* Of a record, or of a dead letter's new life. */
 struct record {
 	faas_invocation *of;   /* counted: whose event this is */
+	faas_event *event;
 	int64_t stamp_ns;      /* when this was accepted */
 	uint32_t hops;
 	uint32_t is_redriven;  /* no record: the handler does not see `of` */
@@ -145,9 +147,11 @@ struct faas_invocation {
 	uint8_t flags;        /* fixed */
 	uint8_t is_linked;    /* under function.mu */
 	atomic_u32 refs;
-	faas_event *event;
 };
 
+#if UINTPTR_MAX > 0xffffffffu
+_Static_assert(sizeof(struct faas_invocation) == FAAS_LINE, "one line");
+#endif
 _Static_assert(offsetof(struct heap_node, key) >= sizeof(struct list), "what was due stays while it is linked");
 
 /* An event that several functions got. */
@@ -196,10 +200,27 @@ static inline struct record *faas__record_of(const faas_invocation *invocation)
 	return (struct record *)(void *)(at + (faas__is_keyed(invocation) ? sizeof(struct keyed) : 0));
 }
 
+/* Where the event lies, or the pointer to one that is shared. */
+static inline void *faas__event_place(const faas_invocation *invocation)
+{
+	return faas__record_of(invocation);
+}
+
+static inline faas_event *faas__event_of(const faas_invocation *invocation)
+{
+	/* Nothing else follows most. */
+	if (likely(invocation->flags == 0))
+		return (faas_event *)(uintptr_t)(invocation + 1);
+	if (unlikely(invocation->flags & (INVOCATION_SHARED_EVENT | INVOCATION_IS_RECORD)))
+		return faas__is_record(invocation) ? faas__record_of(invocation)->event
+		                                   : *(faas_event **)faas__event_place(invocation);
+	return faas__event_place(invocation);
+}
+
 /* When it was accepted. */
 static inline int64_t faas__accepted_at(const faas_invocation *invocation)
 {
-	return unlikely(faas__is_record(invocation)) ? faas__record_of(invocation)->stamp_ns : invocation->event->stamp_ns;
+	return unlikely(faas__is_record(invocation)) ? faas__record_of(invocation)->stamp_ns : faas__event_of(invocation)->stamp_ns;
 }
 
 /* Since when it waits for its next attempt. */
@@ -211,7 +232,7 @@ static inline int64_t faas__ready_at(const faas_invocation *invocation)
 /* How many events caused each other before this one. */
 static inline uint32_t faas__hops_of(const faas_invocation *invocation)
 {
-	return unlikely(faas__is_record(invocation)) ? faas__record_of(invocation)->hops : invocation->event->hops;
+	return unlikely(faas__is_record(invocation)) ? faas__record_of(invocation)->hops : faas__event_of(invocation)->hops;
 }
 
 static inline uint32_t faas__phase_of(uint32_t state)
@@ -261,8 +282,11 @@ static inline size_t faas__invocation_bytes(const faas_invocation *invocation)
 {
 	size_t bytes = invocation->block_bytes;
 
-	if (invocation->flags & (INVOCATION_SHARED_EVENT | INVOCATION_IS_RECORD))
-		bytes += sizeof(faas_event) + invocation->event->data + invocation->event->data_bytes;
+	if (unlikely(invocation->flags & (INVOCATION_SHARED_EVENT | INVOCATION_IS_RECORD))) {
+		const faas_event *event = faas__event_of(invocation);
+
+		bytes += sizeof(*event) + event->data + event->data_bytes;
+	}
 	return bytes;
 }
 

@@ -76,10 +76,10 @@ static void resize(faas_function *function, uint64_t capacity) holds_lock(functi
 static faas_invocation *find(faas_function *function, const faas_invocation *invocation) holds_lock(function->mu)
 {
 	uint64_t hash = faas__keyed_of(invocation)->hash;
-	const char *key = faas_event_key(invocation->event);
+	const char *key = faas_event_key(faas__event_of(invocation));
 	faas_invocation *head = *bucket_of(&function->keys, hash);
 
-	while (head && (faas__keyed_of(head)->hash != hash || strcmp(faas_event_key(head->event), key) != 0))
+	while (head && (faas__keyed_of(head)->hash != hash || strcmp(faas_event_key(faas__event_of(head)), key) != 0))
 		head = faas__keyed_of(head)->next;
 	return head;
 }
@@ -118,7 +118,7 @@ static void remove_head(faas_function *function, faas_invocation *invocation) ho
 
 static bool has_key(const faas_invocation *invocation)
 {
-	return invocation->event->key != 0;
+	return faas__event_rare(faas__event_of(invocation))->key != 0;
 }
 
 bool faas__key_enter(faas_function *function, faas_invocation *invocation)

@@ -170,7 +170,7 @@ static void sort_popped(faas_function *function, struct runner *runner, struct c
 	} else {
 		faas__key_hold(invocation);
 		/* The first line is here, which the queue is linked through. While the others are popped, the rest comes. */
-		for (size_t at = FAAS_LINE; at < PREFETCH_BYTES; at += FAAS_LINE)
+		for (size_t at = FAAS_LINE; at < PREFETCH_BYTES && at < invocation->block_bytes; at += FAAS_LINE)
 			prefetch((const char *)invocation + at);
 		runner->batch[choice->count++] = faas__taken(invocation);
 	}

@@ -135,8 +135,10 @@ static struct value from_id(struct run *run)
 {
 	char *room;
 
-	if (run->event->id != 0)
-		return from_text(run, faas__event_text(run->event) + run->event->id);
+	const struct event_rare *rare = faas__event_rare(run->event);
+
+	if (rare->id != 0)
+		return from_text(run, faas__event_text(run->event) + rare->id);
 	room = faas__filter_room(run, FAAS_ID_SIZE);
 	return from_text(run, room ? faas_event_id(run->event, room) : "");
 }
@@ -181,9 +183,9 @@ bool faas__filter_attribute_exists(const faas_event *event, enum context_attribu
 	case ATTRIBUTE_TIME:
 		return faas_event_unix_ns(event) != FAAS_NO_TIME;
 	case ATTRIBUTE_DATACONTENTTYPE:
-		return event->datacontenttype != 0;
+		return faas__event_rare(event)->datacontenttype != 0;
 	case ATTRIBUTE_DATASCHEMA:
-		return event->dataschema != 0;
+		return faas__event_rare(event)->dataschema != 0;
 	default:
 		return attribute <= ATTRIBUTE_SPECVERSION;
 	}
