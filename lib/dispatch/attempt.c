@@ -109,7 +109,7 @@ static int enter(faas_context *context, int64_t *now)
 		rc = context->function->handler(context, faas__event_of(context->invocation));
 	faas__frame_pop(&frame);
 	runner->depth--;
-	*now = faas__runtime_now(runner->runtime);
+	*now = faas__stopwatch_now(&runner->watch, *now);
 	faas__slot_end(slot);
 	return rc;
 }

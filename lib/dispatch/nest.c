@@ -181,7 +181,7 @@ int faas__run_invocation(struct runner *runner, faas_invocation *invocation)
 	if (runner->depth >= THREAD_DEPTH)
 		return FAAS_EAGAIN;
 	begin(&run, runner, invocation);
-	runner->now = faas__runtime_now(runner->runtime);
+	runner->now = faas__stopwatch_now(&runner->watch, runner->now);
 	faas__mutex_lock(&function->mu);
 	result = choose(&run, function, &freed, &dead);
 	faas__queue_left(function, freed);

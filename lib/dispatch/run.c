@@ -352,7 +352,7 @@ static bool take(struct turn *turn, struct thread *thread)
 	int64_t wait_ns;
 
 	faas_function_ref(function);
-	runner->now = faas__runtime_now(runner->runtime);
+	runner->now = faas__stopwatch_now(&runner->watch, runner->now);
 	faas__mutex_lock(&function->mu);
 	wait_ns = linger_ns(function, runner->now);
 	if (wait_ns > 0) {

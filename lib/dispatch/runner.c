@@ -21,6 +21,7 @@ static struct runner *runner_new(faas_runtime *runtime, bool is_guest)
 	for (size_t i = 0; i < THREAD_DEPTH; i++)
 		runner->contexts[i].runner = runner;
 	list_init(&runner->tally.node);
+	faas__stopwatch_init(&runner->watch, runtime->clock);
 	if (faas__thread_init(&runner->thread, &runtime->executor, is_guest) == FAAS_OK)
 		return runner;
 	faas__free_aligned(&runtime->allocator, runner, sizeof(*runner), FAAS_LINE);

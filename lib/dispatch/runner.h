@@ -6,6 +6,7 @@
 #define FAAS_DISPATCH_RUNNER_H
 
 #include "base/arena.h"
+#include "base/stopwatch.h"
 #include "dispatch/frame.h"
 #include "dispatch/function.h"
 #include "dispatch/lane.h"
@@ -41,7 +42,8 @@ struct runner {
 	struct runner *next_idle; /* under runtime.runners_mu: guests */
 	int depth;             /* attempts this thread is in */
 	struct frame base;     /* of the thread itself */
-	int64_t now;           /* the last look at the clock */
+	int64_t now;           /* what the stopwatch said last */
+	struct stopwatch watch;
 	/* The batch; touched by the owner outside of slot 0, and by who claimed slot 0. */
 	faas_function *batch_function;
 	atomic_u32 batch_next;

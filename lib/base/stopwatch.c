@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Stopwatches: how the rate of the counter is measured.
+ *
+ * A measurement takes a pair of readings, of clock and counter, and another one at least a millisecond later. A thread
+ * may be held up between the two readings of a pair; so the counter is read on both sides of the clock, and a pair that
+ * lies too far apart is passed over.
+ */
+#include "base/stopwatch.h"
+
+#if HAS_COUNTER
+#include <cpuid.h>
+#endif
+
+#define SHORTEST_NS 1000000    /* of a measurement */
+#define AGAIN_NS 1000000000    /* after which the rate is measured anew */
+#define PAIR_SHARE 1000        /* a pair may lie apart by this part of the measurement */
+#define AGREEMENT 256          /* two measurements may differ by this part */
+#define LEAST_SCALE (1u << 24) /* 1/256 ns a count; nothing counts that fast, */
+#define MOST_SCALE 0xffffffffu /* nor slower than this and is any better than the clock */
+
+/* Whether the counter runs at one rate, whatever the processor does: what AMD and Intel call an invariant TSC. */
+static bool counter_is_constant(void)
+{
+#if HAS_COUNTER
+	unsigned a, b, c, d;
+
+	return __get_cpuid(0x80000007, &a, &b, &c, &d) != 0 && (d & 1u << 8) != 0;
+#else
+	return false;
+#endif
+}
+
+void faas__stopwatch_init(struct stopwatch *watch, const faas_clock *clock)
+{
+	*watch = (struct stopwatch){.clock = clock};
+	if (clock || !counter_is_constant())
+		watch->began_at = -1;
+}
+
+static void begin(struct stopwatch *watch)
+{
+	watch->began_at = watch->at;
+	watch->began_counter = watch->counter;
+}
+
+/* The scale of a finished measurement; 0: the counter is no use. */
+static uint64_t scale_of(const struct stopwatch *watch, int64_t ns)
+{
+	uint64_t counts = watch->counter - watch->began_counter, scale = 0;
+
+	if (counts > 0)
+		scale = ((uint64_t)ns << 32) / counts;
+	return scale >= LEAST_SCALE && scale <= MOST_SCALE ? scale : 0;
+}
+
+/* A good pair has been read. */
+static void measure(struct stopwatch *watch)
+{
+	int64_t ns = watch->at - watch->began_at;
+	uint64_t scale, difference;
+
+	/* After a long pause it just begins anew. */
+	if (watch->began_at == 0 || ns >= UINT32_MAX) {
+		begin(watch);
+		return;
+	}
+	if (ns < (watch->limit == 0 ? SHORTEST_NS : AGAIN_NS))
+		return;
+	scale = scale_of(watch, ns);
+	difference = scale > watch->scale ? scale - watch->scale : watch->scale - scale;
+	if (scale == 0 || (watch->limit != 0 && difference > watch->scale / AGREEMENT)) {
+		watch->began_at = -1;
+		watch->limit = 0;
+		return;
+	}
+	watch->scale = scale;
+	watch->limit = ((uint64_t)STOPWATCH_NS << 32) / scale;
+	begin(watch);
+}
+
+int64_t faas__stopwatch_look(struct stopwatch *watch)
+{
+	bool measures = watch->limit == 0 || watch->at - watch->began_at >= AGAIN_NS;
+	uint64_t before = 0;
+
+	if (unlikely(watch->began_at < 0))
+		return faas__clock_now(watch->clock);
+	if (unlikely(measures))
+		before = faas__counter();
+	watch->at = faas__clock_now(watch->clock);
+	watch->counter = faas__counter();
+	/* At a rate of a few counts a nanosecond, the shortest measurement is some millions of counts. */
+	if (unlikely(measures) && watch->counter - before < SHORTEST_NS / PAIR_SHARE)
+		measure(watch);
+	return watch->at;
+}
