@@ -52,10 +52,13 @@ typedef _Atomic(int64_t) atomic_i64;
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 #define prefetch(p) __builtin_prefetch(p)
+/* A function that is seldom called from one that often is: the latter need not make room for it. */
+#define seldom __attribute__((cold, noinline))
 #else
 #define likely(x) (x)
 #define unlikely(x) (x)
 #define prefetch(p) ((void)(p))
+#define seldom
 #endif
 
 /* Thread-local storage that is found by an offset, without a call. The system keeps little of it for libraries. */

@@ -142,12 +142,10 @@ static int check_attribute(struct event_plan *plan, uint64_t index)
 	return error;
 }
 
-static int check_attributes(struct event_plan *plan)
+seldom static int check_attributes(struct event_plan *plan)
 {
 	uint64_t count = plan->config->attribute_count;
 
-	if (count == 0)
-		return FAAS_OK;
 	if (count > FAAS_MAX_ATTRIBUTES)
 		return FAAS_EATTRIBUTES;
 	if (!plan->config->attributes)
@@ -193,15 +191,11 @@ static inline bool has_rare(const faas_event_config *config)
 	return config->source || config->id || config->datacontenttype || config->dataschema || config->key;
 }
 
-static int check_strings(struct event_plan *plan)
+seldom static int check_rare(struct event_plan *plan)
 {
 	const faas_event_config *config = plan->config;
-	int error = check_string(plan, config->subject, FAAS_MAX_STRING, &plan->subject);
+	int error = check_string(plan, config->source, FAAS_MAX_STRING, &plan->source);
 
-	plan->has_rare = has_rare(config);
-	if (error != FAAS_OK || likely(!plan->has_rare))
-		return error;
-	error = check_string(plan, config->source, FAAS_MAX_STRING, &plan->source);
 	if (error == FAAS_OK)
 		error = check_string(plan, config->id, FAAS_MAX_STRING, &plan->id);
 	if (error == FAAS_OK)
@@ -213,6 +207,28 @@ static int check_strings(struct event_plan *plan)
 	if (error == FAAS_OK)
 		error = check_string(plan, config->key, FAAS_MAX_STRING, &plan->key);
 	return error;
+}
+
+/* Strings and extensions. */
+static inline int check_attribute_set(struct event_plan *plan)
+{
+	int error = check_string(plan, plan->config->subject, FAAS_MAX_STRING, &plan->subject);
+
+	plan->has_rare = has_rare(plan->config);
+	if (error == FAAS_OK && unlikely(plan->has_rare))
+		error = check_rare(plan);
+	if (error == FAAS_OK && unlikely(plan->config->attribute_count > 0))
+		error = check_attributes(plan);
+	return error;
+}
+
+/* A type that is not given. */
+seldom static void use_default_type(struct event_plan *plan, const char *type)
+{
+	if (plan->config != &plan->copy)
+		plan->copy = *plan->config;
+	plan->copy.type = type;
+	plan->config = &plan->copy;
 }
 
 int faas__event_plan(struct event_plan *plan, const faas_event_config *config, const char *default_type,
@@ -230,19 +246,13 @@ int faas__event_plan(struct event_plan *plan, const faas_event_config *config, c
 		return FAAS_ETOOBIG;
 	if (plan->config->data_bytes > 0 && !plan->config->data)
 		return FAAS_EINVAL;
-	if (!plan->config->type && default_type) {
-		if (plan->config != &plan->copy)
-			plan->copy = *plan->config;
-		plan->copy.type = default_type;
-		plan->config = &plan->copy;
-	}
+	if (unlikely(!plan->config->type) && default_type)
+		use_default_type(plan, default_type);
 	error = measure_type(plan);
 	if (error != FAAS_OK)
 		return error;
-	error = check_strings(plan);
-	if (error == FAAS_OK)
-		error = check_attributes(plan);
-	if (plan->config->unix_ns != 0)
+	error = check_attribute_set(plan);
+	if (unlikely(plan->config->unix_ns != 0))
 		plan->text_bytes = round_up(plan->text_bytes) + sizeof(int64_t);
 	plan->text_bytes = round_up(plan->text_bytes);
 	if (error == FAAS_OK && plan->text_bytes > FAAS_MAX_ATTRIBUTE_BYTES)
@@ -315,7 +325,7 @@ static uint16_t put_string(faas_event *event, size_t *at, const char *text, uint
 	return text ? put(event, at, text, length) : 0;
 }
 
-static void put_attributes(const struct event_plan *plan, faas_event *event, size_t *at)
+seldom static void put_attributes(const struct event_plan *plan, faas_event *event, size_t *at)
 {
 	size_t count = (size_t)plan->config->attribute_count;
 	struct event_attribute *table;
@@ -342,7 +352,7 @@ static void put_attributes(const struct event_plan *plan, faas_event *event, siz
 	}
 }
 
-static void put_rare(const struct event_plan *plan, faas_event *event, size_t *at, struct event_rare *rare)
+seldom static void put_rare(const struct event_plan *plan, faas_event *event, size_t *at, struct event_rare *rare)
 {
 	const faas_event_config *config = plan->config;
 
@@ -377,15 +387,15 @@ void faas__event_write(const struct event_plan *plan, faas_event *event, const s
 		event->rare = (uint16_t)(plan->text_bytes - faas__event_chain_bytes(plan->hops) - sizeof(rare));
 		memcpy(faas__event_text(event) + event->rare, &rare, sizeof(rare));
 	}
-	if (config->attribute_count > 0)
+	if (unlikely(config->attribute_count > 0))
 		put_attributes(plan, event, &at);
-	if (config->unix_ns != 0) {
+	if (unlikely(config->unix_ns != 0)) {
 		at = round_up(at);
 		event->unix_ns = (uint16_t)at;
 		memcpy(faas__event_text(event) + at, &config->unix_ns, sizeof(config->unix_ns));
 	}
 	event->data = (uint16_t)plan->text_bytes;
-	if (plan->hops > 0)
+	if (unlikely(plan->hops > 0))
 		memcpy(faas__event_text(event) + event->data - faas__event_chain_bytes(plan->hops), plan->chain,
 		       plan->hops * sizeof(uint32_t));
 	if (data_bytes > 0)

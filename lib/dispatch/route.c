@@ -112,9 +112,28 @@ static struct route_cache_entry *pair_of(struct lane *lane, const char *type, si
 	return lane->route_cache[end * 0x9e3779b97f4a7c15u >> (64 - ROUTE_CACHE_BITS)];
 }
 
+/* Types are short: a call would cost more than the comparison. Two words overlap where the last is not whole. */
+static inline bool is_same(const char *a, const char *b, size_t bytes)
+{
+	uint64_t word_a, word_b;
+
+	if (unlikely(bytes < sizeof(word_a)))
+		return memcmp(a, b, bytes) == 0;
+	for (size_t at = 0;; at += sizeof(word_a)) {
+		bool is_last = at + sizeof(word_a) >= bytes;
+
+		if (is_last)
+			at = bytes - sizeof(word_a);
+		memcpy(&word_a, a + at, sizeof(word_a));
+		memcpy(&word_b, b + at, sizeof(word_b));
+		if (word_a != word_b || is_last)
+			return word_a == word_b;
+	}
+}
+
 static inline bool knows(const struct route_cache_entry *entry, uint64_t generation, const char *type, size_t bytes)
 {
-	return entry->generation == generation && entry->type_bytes == bytes && memcmp(entry->type, type, bytes) == 0;
+	return entry->generation == generation && entry->type_bytes == bytes && is_same(entry->type, type, bytes);
 }
 
 int faas__route(faas_runtime *runtime, struct lane *lane, struct event_plan *plan, struct route *ret_route)
