@@ -180,10 +180,9 @@ struct faas_function {
 	atomic_u64 accepted;
 	void (*release)(void *user); /* these three are fixed, and fill up the line */
 	int64_t init_deadline_ns, init_backoff_ns; /* TIME_NEVER: none */
-	struct turn turn;          /* all but its state and weight stand in the takers' line */
+	struct turn turn;          /* all but its state stands in lines of the takers */
 	atomic_u64 released;       /* writers under mu: load of what gave its room back */
-
-	on_own_line atomic_u32 refs; /* the registry until finished, handles, bindings, set timers, answerable invocations */
+	atomic_u32 refs;             /* the registry until finished, handles, bindings, set timers, answerable invocations */
 	atomic_u32 room_waiters;     /* emitters that wait for room */
 	atomic_u32 is_refusal_logged; /* a destination has refused a record before */
 	atomic_u32 chores;           /* something besides events wants a turn */
@@ -238,9 +237,8 @@ struct faas_function {
 
 #if UINTPTR_MAX > 0xffffffffu
 _Static_assert(offsetof(struct faas_function, turn.state) - offsetof(struct faas_function, inbox_in) < FAAS_LINE &&
-                   offsetof(struct faas_function, turn.node) % FAAS_LINE == 0 &&
-                   offsetof(struct faas_function, released) - offsetof(struct faas_function, turn.node) < FAAS_LINE,
-               "the emitters' line and the takers'");
+                   offsetof(struct faas_function, turn.node) % FAAS_LINE == 0,
+               "the emitters' line, and where those of the takers begin");
 #endif
 
 /* Whether there must be a struct result: somebody can ask, the caller has a deadline, or a record will be made of it. */

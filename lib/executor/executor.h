@@ -121,10 +121,10 @@ struct turn_ops {
 
 struct turn {
 	atomic_u32 state;           /* producers look at it; the rest is for those who take turns */
-	atomic_u32 weight;          /* share of thread time; 100 is common */
 	struct heap_node node;      /* under run_queue.mu */
 	const struct turn_ops *ops; /* fixed after init */
 	atomic_i64 used;            /* virtual time: thread time used, divided by weight */
+	atomic_u32 weight;          /* share of thread time; 100 is common */
 };
 
 struct run_queue {
