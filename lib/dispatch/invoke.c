@@ -85,6 +85,8 @@ static int run_inline(struct offer *offer, struct runner *runner, faas_function 
 	faas_invocation *invocation;
 	int code;
 
+	/* It starts at once, and needs the exact time anyway. */
+	parcel->stamp_ns = faas__stopwatch_now(&runner->watch, runner->now);
 	parcel->sequence = faas__lane_next_id(offer->runtime, lane);
 	invocation = faas__parcel_make(offer, lane, function, parcel);
 	faas__lane_leave(lane);
@@ -143,8 +145,6 @@ static int invoke_and_wait(struct offer *offer, faas_function *function, int64_t
 	struct lane *lane;
 	int code;
 
-	/* An inline run starts at once, and needs the exact time anyway. */
-	parcel.stamp_ns = is_inline ? faas__runtime_now(offer->runtime) : faas__executor_recent(&offer->runtime->executor);
 	if (own != 0 && faas__ms_to_ns(own) < timeout_ns)
 		timeout_ns = faas__ms_to_ns(own);
 	parcel.deadline = TIME_NEVER;
@@ -157,8 +157,10 @@ static int invoke_and_wait(struct offer *offer, faas_function *function, int64_t
 	if (is_inline && invoke_inline(offer, function, &parcel, ret_invocation))
 		return await_outcome(*ret_invocation, parcel.deadline);
 	lane = faas__lane_enter(offer->runtime, offer->runner);
-	if (parcel.sequence == 0)
+	if (parcel.sequence == 0) {
 		parcel.sequence = faas__lane_next_id(offer->runtime, lane);
+		parcel.stamp_ns = faas__executor_recent(&offer->runtime->executor);
+	}
 	code = faas__offer_to(offer, lane, function, &parcel, ret_invocation);
 	faas__lane_leave(lane);
 	faas__offer_end(offer);
