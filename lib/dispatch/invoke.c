@@ -77,11 +77,14 @@ static int await_outcome(faas_invocation *invocation, int64_t until)
 	return error;
 }
 
-/* Makes and runs it on this runner. RUN_CLAIMED, or why not; then nothing has happened. */
+/*
+ * Makes and runs it on this runner. RUN_CLAIMED, or why not; then nothing has happened. Nothing is looked up, and the lane
+ * is this thread's own: it need not be entered.
+ */
 static int run_inline(struct offer *offer, struct runner *runner, faas_function *function,
                       struct parcel *parcel, faas_invocation **ret_invocation)
 {
-	struct lane *lane = faas__lane_enter(offer->runtime, runner);
+	struct lane *lane = &runner->lane;
 	faas_invocation *invocation;
 	int code;
 
@@ -89,23 +92,35 @@ static int run_inline(struct offer *offer, struct runner *runner, faas_function 
 	parcel->stamp_ns = faas__stopwatch_now(&runner->watch, runner->now);
 	parcel->sequence = faas__lane_next_id(offer->runtime, lane);
 	invocation = faas__parcel_make(offer, lane, function, parcel);
-	faas__lane_leave(lane);
 	if (!invocation)
 		return FAAS_ENOMEM;
+	/* The caller's alone: no queue will have one. */
+	store_relaxed(&invocation->refs, 1);
 	code = faas__run_unqueued(runner, invocation);
 	if (code != RUN_CLAIMED) {
-		lane = faas__lane_enter(offer->runtime, runner);
 		faas__parcel_unmake(lane, invocation);
-		faas__lane_leave(lane);
 		return code;
 	}
 	*ret_invocation = invocation;
 	return code;
 }
 
-/* Runs it here if a slot and a worker are free. False: it goes to the queue like any other. */
-static bool invoke_inline(struct offer *offer, faas_function *function, struct parcel *parcel,
-                          faas_invocation **ret_invocation)
+/* Nearly always the run is over, nobody wants to know more of it, and its block can go back where it came from. */
+static void let_go(struct runner *runner, faas_invocation **invocation, int *ret_code)
+{
+	if (unlikely(!faas__is_settled(*invocation)))
+		return;
+	*ret_code = faas_invocation_outcome(*invocation);
+	faas__invocation_unref_in(*invocation, &runner->lane);
+	*invocation = NULL;
+}
+
+/*
+ * Runs it here if a slot and a worker are free. False: it goes to the queue like any other. `*ret_invocation` NULL: it is
+ * over, with `*ret_code`; with `keeps_handle` never.
+ */
+static bool invoke_inline(struct offer *offer, faas_function *function, struct parcel *parcel, bool keeps_handle,
+                          faas_invocation **ret_invocation, int *ret_code)
 {
 	struct runner *runner = offer->runner ? offer->runner : faas__guest_get(offer->runtime);
 	int code;
@@ -113,6 +128,8 @@ static bool invoke_inline(struct offer *offer, faas_function *function, struct p
 	if (!runner)
 		return false;
 	code = run_inline(offer, runner, function, parcel, ret_invocation);
+	if (code == RUN_CLAIMED && !keeps_handle)
+		let_go(runner, ret_invocation, ret_code);
 	if (!offer->runner)
 		faas__guest_put(runner);
 	return code == RUN_CLAIMED;
@@ -136,7 +153,7 @@ static bool is_throttled(faas_function *function, int64_t deadline)
 	return !is_closed && next >= deadline;
 }
 
-static int invoke_and_wait(struct offer *offer, faas_function *function, int64_t timeout_ns,
+static int invoke_and_wait(struct offer *offer, faas_function *function, int64_t timeout_ns, bool keeps_handle,
                            faas_invocation **ret_invocation)
 {
 	bool is_inline = (function->flags & FAAS_FUNCTION_INLINE) != 0;
@@ -154,8 +171,8 @@ static int invoke_and_wait(struct offer *offer, faas_function *function, int64_t
 		faas__count_rejected(function, FAAS_ETHROTTLED);
 		return FAAS_ETHROTTLED;
 	}
-	if (is_inline && invoke_inline(offer, function, &parcel, ret_invocation))
-		return await_outcome(*ret_invocation, parcel.deadline);
+	if (is_inline && invoke_inline(offer, function, &parcel, keeps_handle, ret_invocation, &code))
+		return *ret_invocation ? await_outcome(*ret_invocation, parcel.deadline) : code;
 	lane = faas__lane_enter(offer->runtime, offer->runner);
 	if (parcel.sequence == 0) {
 		parcel.sequence = faas__lane_next_id(offer->runtime, lane);
@@ -193,7 +210,8 @@ int faas__invoke(faas_function *function, faas_context *context, const faas_even
 		faas__count_rejected(function, FAAS_EDEADLK);
 		return FAAS_EDEADLK;
 	}
-	error = invoke_and_wait(&offer, function, timeout_ms > 0 ? faas__ms_to_ns(timeout_ms) : TIME_NEVER, &invocation);
+	error = invoke_and_wait(&offer, function, timeout_ms > 0 ? faas__ms_to_ns(timeout_ms) : TIME_NEVER,
+	                        ret_invocation != NULL, &invocation);
 	if (ret_invocation)
 		*ret_invocation = invocation;
 	else if (invocation)

@@ -235,7 +235,5 @@ int faas__run_unqueued(struct runner *runner, faas_invocation *invocation)
 	if (result != RUN_CLAIMED)
 		return result;
 	finish(&run, true);
-	/* The queue's reference, which no queue had. */
-	faas__invocation_unref(invocation);
 	return result;
 }
