@@ -104,7 +104,7 @@ static bool slab_is_whole(const struct slab *slab)
 	return slab->free_count + slab->uncut == slab->total;
 }
 
-static struct slab *slab_new(struct block_pool *pool, size_t class)
+seldom static struct slab *slab_new(struct block_pool *pool, size_t class)
 {
 	struct slab *slab = faas__alloc_aligned(&pool->allocator, SLAB_BYTES, SLAB_BYTES);
 
@@ -124,7 +124,7 @@ static void slab_free(struct block_pool *pool, struct slab *slab)
 	faas__free_aligned(&pool->allocator, slab, SLAB_BYTES, SLAB_BYTES);
 }
 
-int faas__block_pool_init(struct block_pool *pool, const struct allocator *allocator)
+seldom int faas__block_pool_init(struct block_pool *pool, const struct allocator *allocator)
 {
 	assert(sizeof(struct slab) <= SLAB_HEADER);
 	pool->allocator = *allocator;
@@ -167,7 +167,7 @@ static void empty(struct block_pool *pool, struct depot *depot, struct magazine 
 		return_to_slab(pool, depot, magazine->blocks[--magazine->count]);
 }
 
-static void trim_depot(struct block_pool *pool, size_t class, bool all)
+seldom static void trim_depot(struct block_pool *pool, size_t class, bool all)
 {
 	struct depot *depot = &pool->depots[class];
 	struct magazine *magazine;
@@ -197,7 +197,7 @@ void faas__block_pool_trim(struct block_pool *pool, bool all)
 		trim_depot(pool, i, all);
 }
 
-void faas__block_pool_deinit(struct block_pool *pool)
+seldom void faas__block_pool_deinit(struct block_pool *pool)
 {
 	faas__block_pool_trim(pool, true);
 	for (size_t i = 0; i < BLOCK_CLASSES; i++) {
@@ -299,7 +299,7 @@ static void swap_magazines(struct block_cache *cache, size_t class)
 }
 
 /* The loaded magazine is empty, or there is none: one with blocks. NULL: no memory. */
-static struct magazine *reload(struct block_pool *pool, struct block_cache *cache, size_t class)
+seldom static struct magazine *reload(struct block_pool *pool, struct block_cache *cache, size_t class)
 {
 	struct magazine **loaded = &cache->loaded[class];
 
@@ -318,7 +318,7 @@ static struct magazine *reload(struct block_pool *pool, struct block_cache *cach
  * The loaded magazine is full, or there is none: one with room. A full spare one goes to the depot. NULL: no memory, and
  * nothing that could be emptied.
  */
-static struct magazine *unload(struct block_pool *pool, struct block_cache *cache, size_t class)
+seldom static struct magazine *unload(struct block_pool *pool, struct block_cache *cache, size_t class)
 {
 	struct depot *depot = &pool->depots[class];
 	struct magazine **loaded = &cache->loaded[class], *spare = cache->spare[class], *room;
@@ -404,7 +404,7 @@ void faas__block_free(struct block_pool *pool, struct block_cache *cache, void *
 	loaded->blocks[loaded->count++] = memory;
 }
 
-static void flush_magazine(struct block_pool *pool, size_t class, struct magazine **at)
+seldom static void flush_magazine(struct block_pool *pool, size_t class, struct magazine **at)
 {
 	struct depot *depot = &pool->depots[class];
 

@@ -216,8 +216,10 @@ bool faas__thread_is_runnable(long number)
 	if (bytes <= 0)
 		return false;
 	text[bytes] = 0;
-	end = strrchr(text, ')');
-	return end && end[1] == ' ' && end[2] == 'R';
+	/* The name before it may hold anything. */
+	for (end = text + bytes; end > text && *end != ')';)
+		end--;
+	return end > text && end[1] == ' ' && end[2] == 'R';
 #else
 	(void)number;
 	return false;

@@ -25,6 +25,7 @@
 /* What finished functions counted. */
 struct past {
 	struct counts counts;
+	struct rejections rejections;
 	uint64_t accepted;
 	struct histogram queue_histogram, run_histogram;
 };
@@ -40,18 +41,18 @@ static uint64_t sum_ends(const uint64_t ends[END_COUNT])
 
 /* ---- Counting what is refused -------------------------------------------------------------------------------------- */
 
-static void add_rejected(struct counts *counts, int code)
+static void add_rejected(struct rejections *rejections, int code)
 {
 	if (code == FAAS_EFULL)
-		counts->rejected_full++;
+		rejections->full++;
 	else if (code == FAAS_ERUNTIMEFULL)
-		counts->rejected_runtime_full++;
+		rejections->runtime_full++;
 	else if (code == FAAS_ECLOSED || code == FAAS_ENOTFOUND)
-		counts->rejected_closed++;
+		rejections->closed++;
 	else if (code == FAAS_ETHROTTLED)
-		counts->rejected_throttled++;
+		rejections->throttled++;
 	else
-		counts->rejected_other++;
+		rejections->other++;
 }
 
 void faas__count_rejected(faas_function *function, int code)
@@ -60,14 +61,14 @@ void faas__count_rejected(faas_function *function, int code)
 	bool is_past;
 
 	faas__mutex_lock(&function->mu);
-	add_rejected(&function->counts, code);
+	add_rejected(&function->rejections, code);
 	is_past = function->is_past;
 	faas__mutex_unlock(&function->mu);
 	if (!is_past)
 		return;
 	/* Through a handle that outlives the function: the totals have its counts already, but for this one. */
 	faas__mutex_lock(&runtime->functions_mu);
-	add_rejected(&runtime->past->counts, code);
+	add_rejected(&runtime->past->rejections, code);
 	faas__mutex_unlock(&runtime->functions_mu);
 }
 
@@ -77,7 +78,7 @@ void faas__count_letter_lost(faas_function *function)
 	bool is_past;
 
 	faas__mutex_lock(&function->mu);
-	function->counts.letters_lost++;
+	faas__service(function)->counts.letters_lost++;
 	is_past = function->is_past;
 	faas__mutex_unlock(&function->mu);
 	if (!is_past)
@@ -92,6 +93,7 @@ void faas__count_letter_lost(faas_function *function)
 /* A function's counts with those of batches that run, and the part of its histograms that those add. */
 struct snapshot {
 	struct counts counts;
+	struct rejections rejections;
 	uint64_t accepted;
 	uint64_t delayed, deferred, letters; /* gauges */
 	struct histogram queue_histogram, run_histogram;
@@ -127,17 +129,29 @@ static void add_tally(struct snapshot *snapshot, const struct tally *tally)
 
 static void take_snapshot(const faas_function *function, struct snapshot *snapshot) holds_lock(function->mu)
 {
-	snapshot->counts = function->counts;
+	const struct service *service = faas__service(function);
+
+	snapshot->counts = service->counts;
+	snapshot->rejections = function->rejections;
 	snapshot->delayed = faas__queue_delayed(function);
-	snapshot->deferred = function->deferred;
-	snapshot->letters = function->letters_count;
+	snapshot->deferred = faas__service(function)->deferred;
+	snapshot->letters = service->letters_count;
 	memset(&snapshot->queue_histogram, 0, sizeof(snapshot->queue_histogram));
 	memset(&snapshot->run_histogram, 0, sizeof(snapshot->run_histogram));
-	add_histogram(&snapshot->queue_histogram, function->queue_histogram);
-	add_histogram(&snapshot->run_histogram, function->run_histogram);
+	add_histogram(&snapshot->queue_histogram, service->queue_histogram);
+	add_histogram(&snapshot->run_histogram, service->run_histogram);
 	list_each(node, &function->tallies)
 		add_tally(snapshot, container_of(node, const struct tally, node));
 	snapshot->accepted = load_acquire(&function->accepted);
+}
+
+static void add_rejections(struct rejections *to, const struct rejections *from)
+{
+	to->full += from->full;
+	to->runtime_full += from->runtime_full;
+	to->closed += from->closed;
+	to->throttled += from->throttled;
+	to->other += from->other;
 }
 
 static void add_counts(struct counts *to, const struct counts *from)
@@ -148,11 +162,6 @@ static void add_counts(struct counts *to, const struct counts *from)
 		to->started_ends[i] += from->started_ends[i];
 		to->unstarted_ends[i] += from->unstarted_ends[i];
 	}
-	to->rejected_full += from->rejected_full;
-	to->rejected_runtime_full += from->rejected_runtime_full;
-	to->rejected_closed += from->rejected_closed;
-	to->rejected_throttled += from->rejected_throttled;
-	to->rejected_other += from->rejected_other;
 	to->retries += from->retries;
 	to->deferrals += from->deferrals;
 	to->letters_added += from->letters_added;
@@ -190,16 +199,17 @@ static void fill_ends(struct faas_function_stats *stats, const struct counts *co
 
 static void fill_stats(struct faas_function_stats *stats, const struct snapshot *snapshot)
 {
+	const struct rejections *rejections = &snapshot->rejections;
 	const struct counts *counts = &snapshot->counts;
 
 	stats->accepted = snapshot->accepted;
-	stats->rejected_full = counts->rejected_full;
-	stats->rejected_runtime_full = counts->rejected_runtime_full;
-	stats->rejected_closed = counts->rejected_closed;
-	stats->rejected_throttled = counts->rejected_throttled;
-	stats->rejected_other = counts->rejected_other;
-	stats->rejected = counts->rejected_full + counts->rejected_runtime_full + counts->rejected_closed +
-	                  counts->rejected_throttled + counts->rejected_other;
+	stats->rejected_full = rejections->full;
+	stats->rejected_runtime_full = rejections->runtime_full;
+	stats->rejected_closed = rejections->closed;
+	stats->rejected_throttled = rejections->throttled;
+	stats->rejected_other = rejections->other;
+	stats->rejected = rejections->full + rejections->runtime_full + rejections->closed + rejections->throttled +
+	                  rejections->other;
 	stats->offered = stats->accepted + stats->rejected;
 	fill_ends(stats, counts);
 	stats->delayed = snapshot->delayed;
@@ -280,6 +290,7 @@ void faas__past_add(faas_function *function)
 	function->is_past = true;
 	faas__mutex_unlock(&function->mu);
 	add_counts(&past->counts, &snapshot.counts);
+	add_rejections(&past->rejections, &snapshot.rejections);
 	past->accepted += snapshot.accepted;
 	add_histogram(&past->queue_histogram, &snapshot.queue_histogram);
 	add_histogram(&past->run_histogram, &snapshot.run_histogram);
@@ -290,6 +301,7 @@ static void sum_functions(faas_runtime *runtime, struct snapshot *sum, struct fa
 	holds_lock(runtime->functions_mu)
 {
 	sum->counts = runtime->past->counts;
+	sum->rejections = runtime->past->rejections;
 	sum->accepted = runtime->past->accepted;
 	sum->delayed = 0;
 	sum->deferred = 0;
@@ -309,6 +321,7 @@ static void sum_functions(faas_runtime *runtime, struct snapshot *sum, struct fa
 		stats->total.queued_bytes += LOAD_BYTES(faas__queue_load(function));
 		faas__mutex_unlock(&function->mu);
 		add_counts(&sum->counts, &one.counts);
+		add_rejections(&sum->rejections, &one.rejections);
 		sum->accepted += one.accepted;
 		sum->delayed += one.delayed;
 		sum->deferred += one.deferred;
@@ -381,8 +394,8 @@ bool faas__function_is_settled(faas_function *function)
 	uint64_t ended;
 
 	faas__mutex_lock(&function->mu);
-	ended = sum_ends(function->counts.started_ends) + sum_ends(function->counts.unstarted_ends);
-	ended -= function->counts.unpublished;
+	ended = sum_ends(faas__service(function)->counts.started_ends) + sum_ends(faas__service(function)->counts.unstarted_ends);
+	ended -= faas__service(function)->counts.unpublished;
 	list_each(node, &function->tallies)
 		ended += load_acquire(&container_of(node, struct tally, node)->published);
 	faas__mutex_unlock(&function->mu);
@@ -426,6 +439,7 @@ bool faas__runtime_is_settled(faas_runtime *runtime)
 
 void faas__function_check(faas_function *function)
 {
+	const struct service *nobody = &function->runtime->no_service;
 	uint64_t linked = 0;
 
 	list_each(node, &function->backlog) {
@@ -438,5 +452,9 @@ void faas__function_check(faas_function *function)
 	assert(function->active >= 0 && function->active <= function->max_concurrency);
 	/* The worker of a deferred attempt may still be on its way back, its slot already given away. */
 	assert(function->defers || (int64_t)function->busy <= function->active);
+	assert(faas__function_is_in_service(function) || (load_relaxed(&function->accepted) == 0 && function->busy == 0));
+	assert(!nobody->function && nobody->timer_due == TIME_NEVER && list_empty(&nobody->letters) &&
+	       nobody->counts.unpublished == 0 && nobody->counts.workers_peak == 0 && nobody->demand.look_at == 0);
+	(void)nobody;
 	(void)linked;
 }

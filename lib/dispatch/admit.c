@@ -67,7 +67,7 @@ void faas__offer_settle_dropped(struct offer *offer)
 }
 
 /* Pushes the oldest queued event out. False: there is none left to push out. Frees room in both bounds. */
-static bool drop_oldest(struct offer *offer, struct lane *lane, faas_function *function)
+seldom static bool drop_oldest(struct offer *offer, struct lane *lane, faas_function *function)
 {
 	faas_invocation *invocation;
 	uint64_t freed = 0;
@@ -94,7 +94,7 @@ static bool drop_oldest(struct offer *offer, struct lane *lane, faas_function *f
 	return true;
 }
 
-int faas__admit_to_queue(struct offer *offer, struct lane *lane, faas_function *function, size_t bytes)
+seldom int faas__admit_to_queue(struct offer *offer, struct lane *lane, faas_function *function, size_t bytes)
 {
 	int error = FAAS_EFULL;
 
@@ -140,7 +140,7 @@ static bool fits_empty(const struct offer *offer, const faas_function *function,
 	return bytes <= function->max_bytes && (most == FAAS_UNLIMITED || (int64_t)bytes <= most);
 }
 
-bool faas__await_room(struct offer *offer, faas_function *function, int code, size_t bytes)
+seldom bool faas__await_room(struct offer *offer, faas_function *function, int code, size_t bytes)
 {
 	faas_runtime *runtime = offer->runtime;
 	struct wait_bucket *bucket = faas__wait_bucket(runtime, function);

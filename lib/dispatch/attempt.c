@@ -33,7 +33,7 @@ faas_context *faas__attempt_begin(struct runner *runner, faas_function *function
 }
 
 /* What few attempts leave behind. */
-static void clean_up(faas_context *context)
+seldom static void clean_up(faas_context *context)
 {
 	faas_runtime *runtime = context->runner->runtime;
 
@@ -117,7 +117,7 @@ static int enter(faas_context *context, int64_t *now)
 /*
  * The thread is back from an attempt that was given up. After this nobody else knows the attempt any more.
  */
-static void return_from_overrun(faas_context *context)
+seldom static void return_from_overrun(faas_context *context)
 {
 	faas_function *function = context->function;
 
@@ -125,7 +125,7 @@ static void return_from_overrun(faas_context *context)
 		faas__thread_yield();
 	faas__thread_stuck_end(&context->runner->thread);
 	faas__mutex_lock(&function->mu);
-	function->counts.overrunning--;
+	faas__service(function)->counts.overrunning--;
 	faas__mutex_unlock(&function->mu);
 }
 
@@ -148,7 +148,7 @@ static enum started end_failed_start(faas_context *context, int rc, bool ok, int
 	return rc == 0 ? START_OVERRAN : START_FAILED;
 }
 
-enum started faas__attempt_start_worker(faas_context *context, int64_t *now, struct tally *tally)
+seldom enum started faas__attempt_start_worker(faas_context *context, int64_t *now, struct tally *tally)
 {
 	faas_function *function = context->function;
 	int64_t began = *now;
@@ -176,22 +176,17 @@ enum started faas__attempt_start_worker(faas_context *context, int64_t *now, str
 	return STARTED;
 }
 
-/* Whether the caller's own time ended during the start; then the handler is not called. The worker is as good as new. */
-static bool ends_before_run(faas_context *context, int64_t now, struct tally *tally)
+/* The caller's own time ended during the start. The worker is as good as new. */
+seldom static void end_before_run(faas_context *context, int64_t now, struct tally *tally)
 {
-	faas_invocation *invocation = context->invocation;
-
-	if (!faas__has_result(invocation) || faas__result_of(invocation)->deadline > now)
-		return false;
 	begin_running(context, true, now, now);
 	if (!faas__settle_attempt(context, END_TIMED_OUT, FAAS_ETIMEDOUT, 0, now, tally))
 		return_from_overrun(context);
 	end_attempt(context);
-	return true;
 }
 
 /* The handler took a token and returned 0 in time. True: the attempt is over. */
-static bool run_deferred(faas_context *context, enum end *end, int *code, int64_t now, enum ran *ret_ran)
+seldom static bool run_deferred(faas_context *context, enum end *end, int *code, int64_t now, enum ran *ret_ran)
 {
 	faas_deferral *deferral = context->deferral;
 	faas_runtime *runtime = context->runner->runtime;
@@ -230,8 +225,10 @@ enum ran faas__attempt_run(faas_context *context, int64_t *now, struct tally *ta
 	bool in_time;
 	int rc, code;
 
-	if (ends_before_run(context, *now, tally))
+	if (unlikely(faas__has_result(context->invocation) && faas__result_of(context->invocation)->deadline <= *now)) {
+		end_before_run(context, *now, tally);
 		return RAN;
+	}
 	begin_running(context, false, *now, caller_deadline(context, faas__time_after(*now, context->function->deadline_ns)));
 	rc = enter(context, now);
 	in_time = *now < context->deadline;

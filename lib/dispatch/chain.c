@@ -60,7 +60,7 @@ static const char *describe(faas_context *context, const uint32_t *numbers, uint
 		at += bytes + sizeof(SEPARATOR) - 1;
 	}
 	faas__mutex_unlock(&runtime->functions_mu);
-	strcpy(at, context->function->name);
+	memcpy(at, context->function->name, context->function->name_bytes);
 	return text;
 }
 

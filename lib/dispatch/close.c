@@ -158,7 +158,7 @@ static faas_function *next_deferring(faas_runtime *runtime)
 		bool defers;
 
 		faas__mutex_lock(&function->mu);
-		defers = function->deferred > 0;
+		defers = faas__service(function)->deferred > 0;
 		faas__mutex_unlock(&function->mu);
 		if (defers) {
 			found = faas_function_ref(function);

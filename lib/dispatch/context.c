@@ -152,7 +152,7 @@ static size_t message_length(const char *text)
 static bool wants_message(const faas_invocation *invocation)
 {
 	return faas__has_result(invocation) ||
-	       (!faas__is_sync(invocation) && invocation->function->delivery.max_letters > 0);
+	       (!faas__is_sync(invocation) && invocation->function->delivery->max_letters > 0);
 }
 
 struct message *faas__message_new(faas_runtime *runtime, const faas_invocation *invocation, const char *text)

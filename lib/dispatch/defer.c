@@ -95,11 +95,11 @@ static void begin_pending(faas_function *function, faas_context *context, int64_
 	deferral->answer = context->answer;
 	context->answer = NULL;
 	deferral->due.key = context->deadline;
-	deferral->due.second = function->delay_number++;
-	faas__heap_insert(&function->deferrals, &deferral->due);
-	function->deferred++;
+	deferral->due.second = faas__service(function)->delay_number++;
+	faas__heap_insert(&faas__service(function)->deferrals, &deferral->due);
+	faas__service(function)->deferred++;
 	function->defers = true;
-	function->counts.deferrals++;
+	faas__service(function)->counts.deferrals++;
 	faas__count_run(function, context->queued_ns, now - context->started);
 	context->invocation->deferral = deferral;
 	context->deferral = NULL;
@@ -143,8 +143,8 @@ static bool close_pending(faas_function *function, faas_deferral *deferral, cons
 	               faas__retry_is_possible(invocation, deferral->attempt, ending->is_permanent);
 
 	deferral->stage = DEFER_CLOSED;
-	faas__heap_remove(&function->deferrals, &deferral->due);
-	function->deferred--;
+	faas__heap_remove(&faas__service(function)->deferrals, &deferral->due);
+	faas__service(function)->deferred--;
 	(void)faas__invocation_move(invocation, PHASE_DEFERRED, retries ? PHASE_STARTING : PHASE_SETTLING);
 	if (retries)
 		return true;
@@ -258,7 +258,7 @@ bool faas__defer_end(faas_invocation *invocation, enum end end, bool from_monito
 
 static faas_deferral *first_pending(faas_function *function) holds_lock(function->mu)
 {
-	struct heap_node *first = faas__heap_first(&function->deferrals);
+	struct heap_node *first = faas__heap_first(&faas__service(function)->deferrals);
 
 	return first ? container_of(first, faas_deferral, due) : NULL;
 }
@@ -301,7 +301,7 @@ bool faas__defer_cancel_one(faas_function *function, bool from_monitor)
 
 int64_t faas__defer_due(const faas_function *function)
 {
-	const struct heap_node *first = faas__heap_first(&function->deferrals);
+	const struct heap_node *first = faas__heap_first(&faas__service(function)->deferrals);
 
 	return first ? first->key : TIME_NEVER;
 }

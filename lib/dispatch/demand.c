@@ -18,19 +18,19 @@
 
 uint32_t faas__demand_target(const faas_function *function)
 {
-	return function->demand.target > function->provisioned ? function->demand.target : function->provisioned;
+	return faas__service(function)->demand.target > function->provisioned ? faas__service(function)->demand.target : function->provisioned;
 }
 
 int64_t faas__demand_due(const faas_function *function)
 {
-	return function->demand.look_at != 0 ? function->demand.look_at : TIME_NEVER;
+	return faas__service(function)->demand.look_at != 0 ? faas__service(function)->demand.look_at : TIME_NEVER;
 }
 
 void faas__demand_wake(faas_function *function, int64_t now)
 {
-	if (likely(!function->follows_demand) || function->demand.look_at != 0)
+	if (likely(!function->follows_demand) || faas__service(function)->demand.look_at != 0)
 		return;
-	function->demand.look_at = now + LOOK_NS;
+	faas__service(function)->demand.look_at = now + LOOK_NS;
 	faas__worker_arm_timer(function);
 }
 
@@ -58,10 +58,10 @@ static uint32_t workers_for(double load)
 
 bool faas__demand_look(faas_function *function, int64_t now)
 {
-	struct demand *demand = &function->demand;
-	uint64_t accepted = load_acquire(&function->accepted) + function->counts.retries;
-	uint64_t runs = function->counts.run_time.count - demand->seen_runs;
-	double run_ns = (double)function->counts.run_time.sum_ns;
+	struct demand *demand = &faas__service(function)->demand;
+	uint64_t accepted = load_acquire(&function->accepted) + faas__service(function)->counts.retries;
+	uint64_t runs = faas__service(function)->counts.run_time.count - demand->seen_runs;
+	double run_ns = (double)faas__service(function)->counts.run_time.sum_ns;
 	uint32_t target, most = (uint32_t)MOST_WORKERS;
 
 	demand->arrivals += ((double)(accepted - demand->seen_accepted) - demand->arrivals) * SMOOTHING;

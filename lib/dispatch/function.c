@@ -33,294 +33,17 @@ faas_function *faas_function_ref(faas_function *function)
 	return function;
 }
 
-static void free_name(faas_runtime *runtime, char *name)
-{
-	if (name)
-		faas__free(&runtime->allocator, name, strlen(name) + 1);
-}
-
-static void function_free(faas_function *function)
-{
-	faas_runtime *runtime = function->runtime;
-
-	faas__keys_deinit(function);
-	free_name(runtime, function->delivery.on_success);
-	free_name(runtime, function->delivery.on_failure);
-	faas__free(&runtime->allocator, function->queue_histogram, sizeof(*function->queue_histogram));
-	faas__free(&runtime->allocator, function->run_histogram, sizeof(*function->run_histogram));
-	faas__mutex_deinit(&function->mu);
-	faas__free_aligned(&runtime->allocator, function, sizeof(*function), FAAS_LINE);
-	faas__runtime_unref(runtime);
-}
-
 void faas_function_unref(faas_function *function)
 {
 	if (!function || faas__runtime_is_forked(function->runtime))
 		return;
 	if (sub_acq_rel(&function->refs, 1) == 1)
-		function_free(function);
+		faas__function_free(function);
 }
 
 const char *faas_function_name(const faas_function *function)
 {
 	return function->name;
-}
-
-/* ---- Registering ------------------------------------------------------------------------------------------------- */
-
-static int64_t or_default(int64_t value, int64_t preset)
-{
-	return value != 0 ? value : preset;
-}
-
-static bool are_durations(const faas_function_config *config)
-{
-	if (!faas__is_duration(config->max_age_ms) || config->backoff_ms < FAAS_NONE ||
-	    config->backoff_ms > FAAS_MAX_DURATION_MS || config->backoff_max_ms < 0 ||
-	    config->backoff_max_ms > FAAS_MAX_DURATION_MS)
-		return false;
-	return faas__is_duration(config->deadline_ms) && faas__is_duration(config->init_deadline_ms) &&
-	       faas__is_duration(config->init_backoff_ms) && faas__is_duration(config->keep_warm_ms);
-}
-
-static bool is_delivery(const faas_function_config *config)
-{
-	return config->attempts >= FAAS_UNLIMITED && config->attempts <= FAAS_MAX_ATTEMPTS &&
-	       config->jitter_percent >= FAAS_NONE && config->jitter_percent <= 100 &&
-	       (config->order == FAAS_ORDER_NONE || config->order == FAAS_ORDER_BY_KEY) &&
-	       config->dead_letters >= FAAS_NONE && config->dead_letters <= FAAS_MAX_DEAD_LETTERS;
-}
-
-static bool is_sharing(const faas_function_config *config)
-{
-	if (config->rate_per_s < FAAS_UNLIMITED || config->rate_per_s > FAAS_MAX_RATE || config->rate_burst < 0 ||
-	    config->rate_burst > FAAS_MAX_RATE || config->reserved_concurrency < 0)
-		return false;
-	if (config->max_concurrency > 0 && config->reserved_concurrency > config->max_concurrency)
-		return false;
-	return config->warm_policy == FAAS_WARM_KEEP || config->warm_policy == FAAS_WARM_DEMAND;
-}
-
-static bool is_config(const faas_function_config *config)
-{
-	if (!config || !config->handler || (config->flags & ~FAAS_FUNCTION_INLINE) != 0 || config->reserved != 0)
-		return false;
-	if (!is_delivery(config) || !is_sharing(config))
-		return false;
-	if (!are_durations(config) || config->queue_bytes < FAAS_UNLIMITED)
-		return false;
-	if (config->queue_events < 0 || config->queue_events > FAAS_MAX_QUEUE_EVENTS)
-		return false;
-	if (config->queue_full != FAAS_FULL_REJECT && config->queue_full != FAAS_FULL_DROP_OLDEST)
-		return false;
-	if (config->max_concurrency < FAAS_UNLIMITED || config->provisioned < 0)
-		return false;
-	if (config->max_concurrency > 0 && config->provisioned > config->max_concurrency)
-		return false;
-	return config->weight >= 0 && config->weight <= 1000;
-}
-
-static void configure(faas_function *function, const faas_function_config *config)
-{
-	const uint64_t most_bytes = LOAD_EVENT - 1;
-
-	function->handler = config->handler;
-	function->init = config->init;
-	function->fini = config->fini;
-	function->user = config->user;
-	function->release = config->release;
-	function->flags = config->flags;
-	function->deadline_ns = faas__ms_to_ns(or_default(config->deadline_ms, 3000));
-	function->init_deadline_ns = faas__ms_to_ns(or_default(config->init_deadline_ms, 10000));
-	function->init_backoff_ns = faas__ms_to_ns(or_default(config->init_backoff_ms, 100));
-	if (config->init_backoff_ms == FAAS_NONE)
-		function->init_backoff_ns = 0;
-	if (function->init_backoff_ns > (int64_t)FAAS_MAX_DURATION_MS * NS_PER_MS / 64)
-		function->init_backoff_ns = (int64_t)FAAS_MAX_DURATION_MS * NS_PER_MS / 64;
-	function->keep_warm_ns = faas__ms_to_ns(or_default(config->keep_warm_ms, 600000));
-	function->max_events = (uint32_t)or_default(config->queue_events, 1000000);
-	function->max_bytes = (uint64_t)or_default(config->queue_bytes, (int64_t)256 << 20);
-	if (config->queue_bytes == FAAS_UNLIMITED || function->max_bytes > most_bytes)
-		function->max_bytes = most_bytes;
-	function->drops_oldest = config->queue_full == FAAS_FULL_DROP_OLDEST;
-	function->max_concurrency = config->max_concurrency > 0 ? config->max_concurrency : INT64_MAX;
-	function->provisioned = (uint32_t)config->provisioned;
-}
-
-static void configure_delivery(faas_function *function, const faas_function_config *config)
-{
-	struct delivery *delivery = &function->delivery;
-
-	delivery->max_attempts = config->attempts == FAAS_UNLIMITED ? UINT16_MAX : (uint32_t)or_default(config->attempts, 3);
-	delivery->max_age_ns = faas__ms_to_ns(or_default(config->max_age_ms, 21600000));
-	delivery->backoff_ns = config->backoff_ms == FAAS_NONE ? 0 : faas__ms_to_ns(or_default(config->backoff_ms, 100));
-	delivery->backoff_max_ns = faas__ms_to_ns(or_default(config->backoff_max_ms, 20000));
-	if (delivery->backoff_max_ns < delivery->backoff_ns)
-		delivery->backoff_max_ns = delivery->backoff_ns;
-	delivery->jitter_percent = config->jitter_percent == FAAS_NONE ? 0 : (uint32_t)or_default(config->jitter_percent, 100);
-	delivery->max_letters = config->dead_letters == FAAS_NONE ? 0 : (uint64_t)or_default(config->dead_letters, 100);
-}
-
-static void configure_sharing(faas_function *function, const faas_function_config *config)
-{
-	int64_t rate = config->rate_per_s, burst = or_default(config->rate_burst, rate);
-
-	function->is_ordered = config->order == FAAS_ORDER_BY_KEY;
-	function->header_bytes = sizeof(faas_invocation) + (function->is_ordered ? sizeof(struct keyed) : 0);
-	function->wants_records = config->on_success || config->on_failure;
-	function->reserved = (uint32_t)config->reserved_concurrency;
-	function->follows_demand = config->warm_policy == FAAS_WARM_DEMAND;
-	function->rate_due = TIME_NEVER;
-	if (rate <= 0)
-		return;
-	/* Rounded up: never more than the rate. */
-	function->rate_interval_ns = (1000000000 + rate - 1) / rate;
-	function->rate_slack_ns = (burst - 1) * function->rate_interval_ns;
-}
-
-/* A copy of a destination's name. 0, FAAS_ENAME, FAAS_ENOMEM. */
-static int copy_name(faas_runtime *runtime, const char *name, char **ret_copy)
-{
-	size_t bytes;
-
-	if (!name)
-		return FAAS_OK;
-	if (faas__name_check(name) == 0)
-		return FAAS_ENAME;
-	bytes = strlen(name) + 1;
-	*ret_copy = faas__alloc(&runtime->allocator, bytes);
-	if (!*ret_copy)
-		return FAAS_ENOMEM;
-	memcpy(*ret_copy, name, bytes);
-	return FAAS_OK;
-}
-
-/* What needs memory of its own. On failure function_free undoes it. 0, FAAS_ENAME, FAAS_ENOMEM. */
-static int make_parts(faas_function *function, const faas_function_config *config)
-{
-	int error = copy_name(function->runtime, config->on_success, &function->delivery.on_success);
-
-	if (error == FAAS_OK)
-		error = copy_name(function->runtime, config->on_failure, &function->delivery.on_failure);
-	if (error == FAAS_OK && function->is_ordered)
-		error = faas__keys_init(function);
-	return error;
-}
-
-static faas_function *function_new(faas_runtime *runtime, const char *name, const faas_function_config *config)
-{
-	faas_function *function = faas__alloc_aligned(&runtime->allocator, sizeof(*function), FAAS_LINE);
-
-	if (!function)
-		return NULL;
-	memset(function, 0, sizeof(*function));
-	if (faas__mutex_init(&function->mu) != FAAS_OK) {
-		faas__free_aligned(&runtime->allocator, function, sizeof(*function), FAAS_LINE);
-		return NULL;
-	}
-	configure(function, config);
-	configure_delivery(function, config);
-	configure_sharing(function, config);
-	strcpy(function->name, name);
-	faas__mpsc_init(&function->inbox_in, &function->inbox_out);
-	faas__turn_init(&function->turn, &faas__function_turn_ops, (uint32_t)or_default(config->weight, 100));
-	list_init(&function->node);
-	list_init(&function->bindings);
-	list_init(&function->backlog);
-	list_init(&function->arrivals);
-	list_init(&function->letters);
-	list_init(&function->share_node);
-	list_init(&function->warm);
-	list_init(&function->tallies);
-	function->timer.fire = faas__worker_timer_fired;
-	function->timer_due = TIME_NEVER;
-	store_relaxed(&function->refs, 1);
-	function->runtime = faas__runtime_ref(runtime);
-	return function;
-}
-
-static int add_to_registry(faas_runtime *runtime, faas_function *function) holds_lock(runtime->functions_mu)
-{
-	int error;
-
-	if (load_acquire(&runtime->phase) != RUNTIME_OPEN)
-		return FAAS_ECLOSED;
-	if (runtime->function_count >= FAAS_MAX_FUNCTIONS)
-		return FAAS_EFUNCTIONS;
-	if (faas__map_get(&runtime->functions, function->name))
-		return FAAS_EEXIST;
-	error = faas__map_add(&runtime->functions, &runtime->allocator, function->name, function);
-	if (error != FAAS_OK)
-		return error;
-	/* Last of what can fail: others could notice a reservation that is taken back. */
-	error = faas__share_reserve(&runtime->share, function->reserved);
-	if (error != FAAS_OK) {
-		faas__map_remove(&runtime->functions, function->name);
-		return error;
-	}
-	function->index = runtime->function_index++;
-	function->random.state = faas__mix64(runtime->hash_seed + function->index);
-	list_push_back(&runtime->function_list, &function->node);
-	runtime->function_count++;
-	return FAAS_OK;
-}
-
-/* The monitor relies on knowing the shortest deadline there is. */
-static void lower_shortest(struct executor *executor, int64_t deadline_ns)
-{
-	int64_t shortest = load_seq_cst(&executor->shortest_ns);
-
-	while (deadline_ns < shortest)
-		if (cas_seq_cst(&executor->shortest_ns, &shortest, deadline_ns)) {
-			faas__monitor_poke(executor);
-			return;
-		}
-}
-
-int faas_register_function(faas_runtime *runtime, const char *name, const faas_function_config *given)
-{
-	faas_function_config copy;
-	const faas_function_config *config;
-	faas_function *function;
-	int error;
-
-	if (!runtime || !name || !given)
-		return FAAS_EINVAL;
-	if (faas__runtime_is_forked(runtime))
-		return FAAS_EFORKED;
-	config = faas__config_read(given, &copy, sizeof(copy));
-	if (!is_config(config))
-		return FAAS_EINVAL;
-	if (faas__name_check(name) == 0)
-		return FAAS_ENAME;
-	function = function_new(runtime, name, config);
-	if (!function)
-		return FAAS_ENOMEM;
-	error = make_parts(function, config);
-	if (error != FAAS_OK) {
-		faas_function_unref(function);
-		return error;
-	}
-	lower_shortest(&runtime->executor, function->deadline_ns);
-	if (function->init)
-		lower_shortest(&runtime->executor, function->init_deadline_ns);
-	faas__mutex_lock(&runtime->functions_mu);
-	error = add_to_registry(runtime, function);
-	if (error == FAAS_OK && function->provisioned > 0)
-		faas_function_ref(function);
-	faas__mutex_unlock(&runtime->functions_mu);
-	if (error != FAAS_OK) {
-		faas_function_unref(function);
-		return error;
-	}
-	if (config->provisioned > 0) {
-		faas__mutex_lock(&function->mu);
-		if (!function->is_finished)
-			faas__function_chore(function);
-		faas__mutex_unlock(&function->mu);
-		faas_function_unref(function);
-	}
-	return FAAS_OK;
 }
 
 /* ---- Finding ----------------------------------------------------------------------------------------------------- */
@@ -365,7 +88,7 @@ struct cancelled {
 bool faas__function_is_over(const faas_function *function)
 {
 	return function->is_sealed && !function->is_finished && faas__queue_in(function) == 0 &&
-	       function->active == 0 && function->busy == 0 && function->counts.unpublished == 0 && function->warm_count == 0 && function->retiring == 0 &&
+	       function->active == 0 && function->busy == 0 && faas__service(function)->counts.unpublished == 0 && function->warm_count == 0 && function->retiring == 0 &&
 	       load_seq_cst(&function->turn.state) != TURN_READY;
 }
 
@@ -375,7 +98,8 @@ static void finish(faas_function *function)
 	struct frame frame;
 
 	faas__share_forget(function);
-	if (faas__timer_cancel(&runtime->executor, &function->timer))
+	if (faas__function_is_in_service(function) &&
+	    faas__timer_cancel(&runtime->executor, &faas__service(function)->timer))
 		faas_function_unref(function);
 	if (function->release) {
 		faas__callback_enter(&frame, runtime);

@@ -105,7 +105,6 @@ struct counts {
 	uint64_t cold; /* of the started ones */
 	uint64_t started_ends[END_COUNT];   /* of invocations that had been started */
 	uint64_t unstarted_ends[END_COUNT]; /* of those that had not */
-	uint64_t rejected_full, rejected_runtime_full, rejected_closed, rejected_throttled, rejected_other;
 	uint64_t retries;     /* DELAYED, or at once queued again */
 	uint64_t deferrals;
 	uint64_t letters_added, letters_redriven, letters_lost;
@@ -120,9 +119,14 @@ struct counts {
 	struct duration_sum queue_time, run_time;
 };
 
+/* Under function.mu: events that the function did not take. */
+struct rejections {
+	uint64_t full, runtime_full, closed, throttled, other;
+};
+
 /* The heads of an ordered function's keys, by hash: intrusive chains. All under function.mu. */
 struct key_table {
-	faas_invocation **buckets; /* NULL: the function is not ordered */
+	faas_invocation **buckets;
 	uint64_t count;
 	uint64_t capacity;      /* a power of two */
 };
@@ -138,6 +142,29 @@ struct demand {
 	uint32_t target;
 };
 
+/*
+ * What a function needs when there is an event for it, and what 100,000 that wait for their first do without. Made by
+ * whoever has that first event (or at registration, where workers start ahead of need), and there as long as the function.
+ */
+struct service {
+	faas_function *function;     /* fixed */
+	struct timer timer;          /* counted while set: the idle end of a worker, or the end of a backoff */
+	int64_t timer_due;           /* TIME_NEVER: not set; under function.mu, like all that follows */
+	int64_t init_retry_at;
+	int64_t provision_after;     /* no start ahead of need before */
+	struct counts counts;
+	struct histogram *queue_histogram; /* made at first use */
+	struct histogram *run_histogram;
+	struct demand demand;
+	struct list letters;         /* dead letters, oldest first */
+	uint64_t letters_count, letters_bytes, letter_number;
+	uint64_t deferred;
+	struct heap delays;          /* DELAYED ones, by when they are due */
+	struct heap deferrals;       /* of DEFERRED ones, by deadline */
+	uint64_t delay_number;       /* order of equally due ones */
+	struct random random;        /* jitter */
+};
+
 /* What a function does besides running: fixed after registration. */
 struct delivery {
 	uint32_t max_attempts; /* at most UINT16_MAX, so that each has a number of its own in the state word */
@@ -148,30 +175,29 @@ struct delivery {
 };
 
 struct faas_function {
-	/* fixed after registration */
+	/* fixed after registration, but for what is said; first what emitters look at */
 	struct faas_runtime *runtime; /* counted */
-	faas_handler_fn *handler;
-	faas_init_fn *init;
-	faas_fini_fn *fini;
-	void *user;
-	uint64_t index;            /* order of registration */
-	uint32_t flags;
+	_Atomic(struct service *) service; /* written once, under mu: before that the runtime's no_service, to be read only */
+	atomic_u32 is_in_service;  /* written once, after that */
+	uint64_t max_bytes;
 	uint32_t max_events;
+	uint32_t flags;
+	atomic_u32 is_closed;      /* writer: unregister, close; readers: emitters */
 	uint16_t header_bytes;     /* of an invocation, without a result and the event */
 	bool wants_records;        /* has a destination, so that every invocation has a result */
-	uint64_t max_bytes;
-	int64_t deadline_ns, keep_warm_ns; /* TIME_NEVER: none */
-	int64_t max_concurrency;   /* INT64_MAX: unlimited */
-	uint32_t provisioned;
-	uint32_t reserved;         /* of the runtime's concurrency; under mu: 0 when closed */
-	int64_t rate_interval_ns;  /* between two attempts; 0: no limit */
-	int64_t rate_slack_ns;     /* how far a burst may run ahead */
-	struct delivery delivery;
 	bool drops_oldest;
 	bool is_ordered;
 	bool follows_demand;
-	atomic_u32 is_closed;      /* writer: unregister, close; readers: emitters */
-	char name[FAAS_MAX_NAME + 1];
+	uint16_t name_bytes;
+	uint32_t provisioned;
+	faas_handler_fn *handler;
+	void *user;
+	int64_t deadline_ns, keep_warm_ns; /* TIME_NEVER: none */
+	int64_t max_concurrency;   /* INT64_MAX: unlimited */
+	int64_t rate_interval_ns;  /* between two attempts; 0: no limit */
+	int64_t rate_slack_ns;     /* how far a burst may run ahead */
+	const struct delivery *delivery; /* owned, unless it is the common one */
+	uint64_t index;            /* order of registration */
 
 	/* the emitters' line: they write the first four, and read the turn's state */
 	on_own_line struct mpsc_in inbox_in;
@@ -182,57 +208,47 @@ struct faas_function {
 	int64_t init_deadline_ns, init_backoff_ns; /* TIME_NEVER: none */
 	struct turn turn;          /* all but its state stands in lines of the takers */
 	atomic_u64 released;       /* writers under mu: load of what gave its room back */
-	atomic_u32 refs;             /* the registry until finished, handles, bindings, set timers, answerable invocations */
-	atomic_u32 room_waiters;     /* emitters that wait for room */
+	atomic_u32 refs;           /* the registry until finished, handles, bindings, set timers, answerable invocations */
+	atomic_u32 room_waiters;   /* emitters that wait for room */
 	atomic_u32 is_refusal_logged; /* a destination has refused a record before */
-	atomic_u32 chores;           /* something besides events wants a turn */
-	struct list node;            /* under runtime.functions_mu: in function_list */
-	struct list bindings;        /* under route.mu */
+	atomic_u32 chores;         /* something besides events wants a turn */
+	struct list node;          /* under runtime.functions_mu: in function_list */
+	struct list bindings;      /* under route.mu */
 
 	on_own_line struct mutex mu;
-	struct mpsc_out inbox_out;   /* under mu */
-	uint64_t popped;             /* under mu: load of what left the queue */
-	struct list backlog;         /* under mu: older than the inbox; of an ordered function: what may begin */
-	struct list arrivals;        /* under mu: of an ordered function: all that is sorted and queued, by acceptance */
-	struct key_table keys;       /* under mu */
-	uint64_t held;               /* under mu: events of `load` that may not begin */
-	atomic_u64 delayed_load;     /* writers under mu; who drops reads it: what of the load is delayed */
-	uint64_t deferred;           /* under mu */
-	struct heap delays;          /* under mu: DELAYED ones, by when they are due */
-	struct heap deferrals;       /* under mu: of DEFERRED ones, by deadline */
-	uint64_t delay_number;       /* under mu: order of equally due ones */
-	struct random random;        /* under mu: jitter */
-	bool defers;                 /* under mu: has deferred before */
-	bool gave_share;             /* under mu: back unused; others are to be told when the lock is dropped */
-	bool waits_for_share;        /* under share.mu */
-	struct list share_node;      /* under share.mu: waits for the runtime's concurrency; counted */
-	int64_t rate_at;             /* under mu: when the bucket is as good as empty; see rate.c */
-	int64_t rate_due;            /* under mu: a token that the turn waits for; TIME_NEVER: none */
-	struct list letters;         /* under mu: dead letters, oldest first */
-	uint64_t letters_count, letters_bytes, letter_number; /* under mu */
-	struct demand demand;        /* under mu */
-	struct list warm;            /* under mu: the one used last first */
-	struct list tallies;         /* under mu: of batches that run */
-	uint32_t warm_count;         /* under mu */
-	uint32_t starting;           /* under mu */
-	uint32_t busy;               /* under mu: workers that run something */
-	uint32_t retiring;           /* under mu: workers whose fini runs */
-	int64_t active;              /* under mu */
-	int64_t taken_at;            /* under mu: when a turn was taken last */
-	int64_t run_ns_average;      /* under mu: moving; 0: none yet */
-	bool is_paused;              /* under mu: nothing starts before init_retry_at */
-	int64_t init_retry_at;       /* under mu */
-	int64_t provision_after;     /* under mu: no start ahead of need before */
-	int64_t timer_due;           /* under mu; TIME_NEVER: not set */
-	uint32_t init_failed;        /* under mu: in a row */
-	bool is_sealed;              /* under mu */
-	bool is_finished;            /* under mu */
-	bool is_past;                /* under mu: its counts have been added to the runtime's past */
-	bool is_closing;             /* under mu: the runtime is closed, not the function unregistered */
-	struct timer timer;          /* counted while set: the idle end of a worker, or the end of a backoff */
-	struct counts counts;        /* under mu */
-	struct histogram *queue_histogram; /* under mu; made at first use */
-	struct histogram *run_histogram;
+	struct mpsc_out inbox_out; /* all from here on under mu, unless something else is said */
+	uint64_t popped;           /* load of what left the queue */
+	struct list backlog;       /* older than the inbox; of an ordered function: what may begin */
+	struct list arrivals;      /* of an ordered function: all that is sorted and queued, by acceptance */
+	struct key_table *keys;    /* NULL: the function is not ordered */
+	uint64_t held;             /* events of `load` that may not begin */
+	atomic_u64 delayed_load;   /* who drops reads it without mu: what of the load is delayed */
+	struct list warm;          /* the one used last first */
+	struct list tallies;       /* of batches that run */
+	uint32_t warm_count;
+	uint32_t starting;
+	uint32_t busy;             /* workers that run something */
+	uint32_t retiring;         /* workers whose fini runs */
+	int64_t active;
+	int64_t taken_at;          /* when a turn was taken last */
+	int64_t run_ns_average;    /* moving; 0: none yet */
+	int64_t rate_at;           /* when the bucket is as good as empty; see rate.c */
+	int64_t rate_due;          /* a token that the turn waits for; TIME_NEVER: none */
+	faas_init_fn *init;        /* fixed */
+	faas_fini_fn *fini;        /* fixed */
+	struct list share_node;    /* under share.mu: waits for the runtime's concurrency; counted */
+	bool waits_for_share;      /* under share.mu */
+	bool gave_share;           /* back unused; others are to be told when the lock is dropped */
+	bool defers;               /* has deferred before */
+	bool is_paused;            /* nothing starts before init_retry_at */
+	bool is_sealed;
+	bool is_finished;
+	bool is_past;              /* its counts have been added to the runtime's past */
+	bool is_closing;           /* the runtime is closed, not the function unregistered */
+	uint32_t init_failed;      /* in a row */
+	uint32_t reserved;         /* of the runtime's concurrency; 0 when closed */
+	struct rejections rejections;
+	char name[];               /* fixed; name_bytes with its NUL */
 };
 
 #if UINTPTR_MAX > 0xffffffffu
@@ -252,6 +268,34 @@ static inline size_t faas__invocation_header(const faas_function *function, bool
 {
 	return function->header_bytes + (has_result ? sizeof(struct result) : 0);
 }
+
+/* Of zeroed memory. */
+static inline void faas__service_init(struct service *service)
+{
+	service->timer_due = TIME_NEVER;
+	list_init(&service->letters);
+}
+
+static inline struct service *faas__service(const faas_function *function)
+{
+	return load_acquire(&function->service);
+}
+
+static inline bool faas__function_is_in_service(const faas_function *function)
+{
+	return likely(load_acquire(&function->is_in_service) != 0);
+}
+
+/* ---- register.c -------------------------------------------------------------------------------------------------- */
+
+/* Nobody has a reference any more. In no lane: who is in one, or has looked something up in one, is not the last. */
+void faas__function_free(faas_function *function);
+
+/* No function is left. */
+void faas__destinations_free(faas_runtime *runtime);
+
+/* Before the first event is made for it: makes what it needs for events. 0, or FAAS_ENOMEM. Not under the lock. */
+int faas__function_serve(faas_function *function) without_lock(function->mu);
 
 /* ---- function.c -------------------------------------------------------------------------------------------------- */
 
@@ -458,7 +502,7 @@ void faas__worker_timer_fired(struct timer *timer, int64_t now);
 /* Whether a start is allowed at `now`, as far as failed inits go. */
 static inline bool faas__worker_may_start(const faas_function *function, int64_t now)
 {
-	return !function->is_paused || now >= function->init_retry_at;
+	return !function->is_paused || now >= faas__service(function)->init_retry_at;
 }
 
 /* Gives the function a turn for something besides events. On a finished one: not to be called. */

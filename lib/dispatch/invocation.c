@@ -116,7 +116,7 @@ faas_invocation *faas__record_block(faas_runtime *runtime, struct lane *lane)
 	return block;
 }
 
-void faas__record_write(faas_invocation *block, faas_function *function, faas_invocation *of, int64_t now,
+seldom void faas__record_write(faas_invocation *block, faas_function *function, faas_invocation *of, int64_t now,
                         uint32_t hops)
 {
 	struct record *record;
@@ -134,7 +134,7 @@ void faas__record_write(faas_invocation *block, faas_function *function, faas_in
 		write_keyed(block);
 }
 
-void faas__record_unwrite(faas_invocation *block, struct lane *lane)
+seldom void faas__record_unwrite(faas_invocation *block, struct lane *lane)
 {
 	faas_runtime *runtime = block->function->runtime;
 	struct result *result = faas__result_of(block);

@@ -49,7 +49,7 @@ int faas__invoke_async(faas_function *function, faas_context *context, const faa
 }
 
 /* The caller's time is over: nobody waits any more. */
-static void give_up(faas_invocation *invocation)
+seldom static void give_up(faas_invocation *invocation)
 {
 	int64_t now = faas__runtime_now(invocation->function->runtime);
 
@@ -136,7 +136,7 @@ static bool invoke_inline(struct offer *offer, faas_function *function, struct p
 }
 
 /* Whether the function's rate lets nothing begin before the deadline that is not queued yet. */
-static bool is_throttled(faas_function *function, int64_t deadline)
+seldom static bool is_throttled(faas_function *function, int64_t deadline)
 {
 	uint64_t behind;
 	bool is_closed;

@@ -27,21 +27,29 @@ static faas_invocation **buckets_new(faas_function *function, uint64_t capacity)
 
 static void buckets_free(faas_function *function)
 {
-	faas__free(&function->runtime->allocator, function->keys.buckets,
-	           (size_t)function->keys.capacity * sizeof(faas_invocation *));
+	faas__free(&function->runtime->allocator, function->keys->buckets,
+	           (size_t)function->keys->capacity * sizeof(faas_invocation *));
 }
 
 int faas__keys_init(faas_function *function)
 {
-	function->keys.buckets = buckets_new(function, LEAST_BUCKETS);
-	function->keys.capacity = LEAST_BUCKETS;
-	return function->keys.buckets ? FAAS_OK : FAAS_ENOMEM;
+	function->keys = faas__alloc_zero(&function->runtime->allocator, sizeof(*function->keys));
+	if (!function->keys)
+		return FAAS_ENOMEM;
+	function->keys->buckets = buckets_new(function, LEAST_BUCKETS);
+	if (!function->keys->buckets)
+		return FAAS_ENOMEM;
+	function->keys->capacity = LEAST_BUCKETS;
+	return FAAS_OK;
 }
 
 void faas__keys_deinit(faas_function *function)
 {
-	if (function->keys.buckets)
+	if (!function->keys)
+		return;
+	if (function->keys->buckets)
 		buckets_free(function);
+	faas__free(&function->runtime->allocator, function->keys, sizeof(*function->keys));
 }
 
 /* ---- The table --------------------------------------------------------------------------------------------------- */
@@ -53,18 +61,18 @@ static faas_invocation **bucket_of(struct key_table *keys, uint64_t hash)
 
 static void resize(faas_function *function, uint64_t capacity) holds_lock(function->mu)
 {
-	struct key_table old = function->keys;
+	struct key_table old = *function->keys;
 	faas_invocation **buckets = buckets_new(function, capacity);
 
 	if (!buckets)
 		return;
-	function->keys.buckets = buckets;
-	function->keys.capacity = capacity;
+	function->keys->buckets = buckets;
+	function->keys->capacity = capacity;
 	for (uint64_t i = 0; i < old.capacity; i++)
 		while (old.buckets[i]) {
 			faas_invocation *head = old.buckets[i];
 			struct keyed *keyed = faas__keyed_of(head);
-			faas_invocation **bucket = bucket_of(&function->keys, keyed->hash);
+			faas_invocation **bucket = bucket_of(function->keys, keyed->hash);
 
 			old.buckets[i] = keyed->next;
 			keyed->next = *bucket;
@@ -77,7 +85,7 @@ static faas_invocation *find(faas_function *function, const faas_invocation *inv
 {
 	uint64_t hash = faas__keyed_of(invocation)->hash;
 	const char *key = faas_event_key(faas__event_of(invocation));
-	faas_invocation *head = *bucket_of(&function->keys, hash);
+	faas_invocation *head = *bucket_of(function->keys, hash);
 
 	while (head && (faas__keyed_of(head)->hash != hash || strcmp(faas_event_key(faas__event_of(head)), key) != 0))
 		head = faas__keyed_of(head)->next;
@@ -86,7 +94,7 @@ static faas_invocation *find(faas_function *function, const faas_invocation *inv
 
 static void add_head(faas_function *function, faas_invocation *invocation) holds_lock(function->mu)
 {
-	struct key_table *keys = &function->keys;
+	struct key_table *keys = function->keys;
 	struct keyed *keyed = faas__keyed_of(invocation);
 	faas_invocation **bucket;
 
@@ -101,7 +109,7 @@ static void add_head(faas_function *function, faas_invocation *invocation) holds
 
 static void remove_head(faas_function *function, faas_invocation *invocation) holds_lock(function->mu)
 {
-	struct key_table *keys = &function->keys;
+	struct key_table *keys = function->keys;
 	struct keyed *keyed = faas__keyed_of(invocation);
 	faas_invocation **at = bucket_of(keys, keyed->hash);
 

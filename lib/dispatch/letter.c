@@ -19,8 +19,8 @@ static void unlink_letter(faas_function *function, faas_invocation *invocation) 
 {
 	list_remove(&invocation->letter.link);
 	invocation->is_linked = LINK_FORMER;
-	function->letters_count--;
-	function->letters_bytes -= faas__invocation_bytes(invocation);
+	faas__service(function)->letters_count--;
+	faas__service(function)->letters_bytes -= faas__invocation_bytes(invocation);
 }
 
 /* Letters that were taken out, through their links, with the list's references. No lock is held. */
@@ -34,11 +34,11 @@ static void unref_all(struct list *letters)
 
 static void lose_surplus(faas_function *function, struct list *lost) holds_lock(function->mu)
 {
-	while (function->letters_count > function->delivery.max_letters || function->letters_bytes > function->max_bytes) {
-		faas_invocation *oldest = letter_at(function->letters.next);
+	while (faas__service(function)->letters_count > function->delivery->max_letters || faas__service(function)->letters_bytes > function->max_bytes) {
+		faas_invocation *oldest = letter_at(faas__service(function)->letters.next);
 
 		unlink_letter(function, oldest);
-		function->counts.letters_lost++;
+		faas__service(function)->counts.letters_lost++;
 		list_push_back(lost, &oldest->letter.link);
 	}
 }
@@ -63,14 +63,14 @@ static void write_letter(faas_invocation *invocation, enum end end, const struct
 /* By their numbers, which is at the end but for one that was taken out and refused. */
 static void link_letter(faas_function *function, faas_invocation *invocation) holds_lock(function->mu)
 {
-	struct list *after = function->letters.prev;
+	struct list *after = faas__service(function)->letters.prev;
 
-	while (after != &function->letters && letter_at(after)->letter.number > invocation->letter.number)
+	while (after != &faas__service(function)->letters && letter_at(after)->letter.number > invocation->letter.number)
 		after = after->prev;
 	list_insert_after(after, &invocation->letter.link);
 	invocation->is_linked = LINK_LETTER;
-	function->letters_count++;
-	function->letters_bytes += faas__invocation_bytes(invocation);
+	faas__service(function)->letters_count++;
+	faas__service(function)->letters_bytes += faas__invocation_bytes(invocation);
 }
 
 void faas__letter_add(faas_invocation *invocation, enum end end, const struct brief *brief)
@@ -81,15 +81,15 @@ void faas__letter_add(faas_invocation *invocation, enum end end, const struct br
 	list_init(&lost);
 	faas__mutex_lock(&function->mu);
 	if (load_relaxed(&function->is_closed)) {
-		function->counts.letters_lost++;
+		faas__service(function)->counts.letters_lost++;
 		faas__mutex_unlock(&function->mu);
 		return;
 	}
 	faas_invocation_ref(invocation);
 	write_letter(invocation, end, brief);
-	invocation->letter.number = ++function->letter_number;
+	invocation->letter.number = ++faas__service(function)->letter_number;
 	link_letter(function, invocation);
-	function->counts.letters_added++;
+	faas__service(function)->counts.letters_added++;
 	lose_surplus(function, &lost);
 	faas__mutex_unlock(&function->mu);
 	unref_all(&lost);
@@ -99,8 +99,8 @@ void faas__letter_add(faas_invocation *invocation, enum end end, const struct br
 static faas_invocation *take_one(faas_function *function, faas_invocation *letter)
 {
 	faas__mutex_lock(&function->mu);
-	if (!letter && !list_empty(&function->letters))
-		letter = letter_at(function->letters.next);
+	if (!letter && !list_empty(&faas__service(function)->letters))
+		letter = letter_at(faas__service(function)->letters.next);
 	if (letter && (letter->function != function || letter->is_linked != LINK_LETTER))
 		letter = NULL;
 	if (letter)
@@ -116,12 +116,12 @@ uint64_t faas__letters_lose(faas_function *function)
 
 	list_init(&lost);
 	faas__mutex_lock(&function->mu);
-	count = function->letters_count;
-	while (!list_empty(&function->letters)) {
-		faas_invocation *oldest = letter_at(function->letters.next);
+	count = faas__service(function)->letters_count;
+	while (!list_empty(&faas__service(function)->letters)) {
+		faas_invocation *oldest = letter_at(faas__service(function)->letters.next);
 
 		unlink_letter(function, oldest);
-		function->counts.letters_lost++;
+		faas__service(function)->counts.letters_lost++;
 		list_push_back(&lost, &oldest->letter.link);
 	}
 	faas__mutex_unlock(&function->mu);
@@ -140,7 +140,7 @@ int faas_function_dead_letter(faas_function *function, uint64_t *position, faas_
 	if (faas__runtime_is_forked(function->runtime))
 		return FAAS_EFORKED;
 	faas__mutex_lock(&function->mu);
-	list_each(link, &function->letters) {
+	list_each(link, &faas__service(function)->letters) {
 		faas_invocation *invocation = letter_at(link);
 
 		if (invocation->letter.number <= *position)
@@ -203,7 +203,7 @@ static int redrive_one(faas_function *function, faas_invocation *letter)
 		link_letter(function, taken);
 		lose_surplus(function, &lost);
 	}
-	function->counts.letters_redriven += code == FAAS_OK;
+	faas__service(function)->counts.letters_redriven += code == FAAS_OK;
 	faas__mutex_unlock(&function->mu);
 	unref_all(&lost);
 	if (code != FAAS_OK && !stays)
@@ -227,7 +227,7 @@ int faas_function_redrive(faas_function *function, faas_invocation *letter)
 		return result == 0 ? FAAS_ENOTFOUND : result;
 	}
 	faas__mutex_lock(&function->mu);
-	left = function->letters_count;
+	left = faas__service(function)->letters_count;
 	faas__mutex_unlock(&function->mu);
 	/* Not those that come back meanwhile. */
 	while (left-- > 0) {
@@ -252,7 +252,7 @@ int faas_function_purge(faas_function *function, faas_invocation *letter)
 	if (faas__runtime_is_forked(function->runtime))
 		return FAAS_EFORKED;
 	faas__mutex_lock(&function->mu);
-	left = letter ? 1 : function->letters_count;
+	left = letter ? 1 : faas__service(function)->letters_count;
 	faas__mutex_unlock(&function->mu);
 	while (left-- > 0 && (taken = take_one(function, letter)) != NULL) {
 		faas__invocation_unref(taken);

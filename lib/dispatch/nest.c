@@ -130,7 +130,7 @@ static faas_invocation *first_to_run(const struct runner *runner, faas_function 
 }
 
 /* No attempt of it may begin any more. One in a batch is left to the thread that took it in time. */
-static int expire(struct run *run, faas_function *function, uint64_t *ret_freed, faas_invocation **dead)
+seldom static int expire(struct run *run, faas_function *function, uint64_t *ret_freed, faas_invocation **dead)
 	holds_lock(function->mu)
 {
 	if (!faas__queue_remove(function, run->invocation, ret_freed, dead))
@@ -169,7 +169,7 @@ static int choose(struct run *run, faas_function *function, uint64_t *ret_freed,
 	return result;
 }
 
-int faas__run_invocation(struct runner *runner, faas_invocation *invocation)
+seldom int faas__run_invocation(struct runner *runner, faas_invocation *invocation)
 {
 	faas_function *function = invocation->function;
 	faas_invocation *dead = NULL;

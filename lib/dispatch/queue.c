@@ -137,7 +137,7 @@ faas_invocation *faas__queue_pop(faas_function *function, uint64_t *ret_freed)
 	return count_popped(invocation, ret_freed);
 }
 
-faas_invocation *faas__queue_pop_oldest(faas_function *function, uint64_t *ret_freed)
+seldom faas_invocation *faas__queue_pop_oldest(faas_function *function, uint64_t *ret_freed)
 {
 	faas_invocation *invocation;
 
@@ -151,7 +151,7 @@ faas_invocation *faas__queue_pop_oldest(faas_function *function, uint64_t *ret_f
 	return count_popped(invocation, ret_freed);
 }
 
-void faas__queue_put_back(faas_function *function, const struct taken *taken, size_t count, struct put_back *ret)
+seldom void faas__queue_put_back(faas_function *function, const struct taken *taken, size_t count, struct put_back *ret)
 {
 	bool is_closed = load_relaxed(&function->is_closed);
 	uint64_t load = 0;
@@ -184,7 +184,7 @@ void faas__queue_put_back(faas_function *function, const struct taken *taken, si
 	ret->load = load;
 }
 
-void faas__put_back_end(struct put_back *put_back, bool from_monitor)
+seldom void faas__put_back_end(struct put_back *put_back, bool from_monitor)
 {
 	faas__settle_popped(put_back->cancelled, END_CANCELLED, from_monitor);
 	for (size_t i = 0; i < put_back->lost_count; i++)
@@ -210,7 +210,7 @@ void faas__queue_left(faas_function *function, uint64_t load)
 }
 
 /* Moves what the inbox holds to the backlog. The lock keeps waiters from claiming meanwhile; a cancel does no harm. */
-static void move_inbox(faas_function *function, uint64_t *ret_freed, faas_invocation **dead) holds_lock(function->mu)
+seldom static void move_inbox(faas_function *function, uint64_t *ret_freed, faas_invocation **dead) holds_lock(function->mu)
 {
 	faas_invocation *invocation;
 
@@ -232,7 +232,7 @@ bool faas__queue_file(faas_function *function, faas_invocation *invocation, uint
 	return invocation->is_linked != LINK_NONE;
 }
 
-bool faas__queue_remove(faas_function *function, faas_invocation *invocation, uint64_t *ret_freed,
+seldom bool faas__queue_remove(faas_function *function, faas_invocation *invocation, uint64_t *ret_freed,
                         faas_invocation **dead)
 {
 	if (!faas__queue_file(function, invocation, ret_freed, dead) || invocation->is_linked == LINK_TAKEN)
@@ -242,7 +242,7 @@ bool faas__queue_remove(faas_function *function, faas_invocation *invocation, ui
 	return true;
 }
 
-void faas__queue_rejoin(faas_function *function, faas_invocation *invocation, faas_invocation **dead,
+seldom void faas__queue_rejoin(faas_function *function, faas_invocation *invocation, faas_invocation **dead,
                         uint64_t *ret_freed)
 {
 	move_inbox(function, ret_freed, dead);

@@ -39,6 +39,8 @@ static int admit_record(struct offer *offer, struct lane *lane, faas_function *f
 		return FAAS_ECLOSED;
 	if (hops > FAAS_MAX_HOPS)
 		return FAAS_ELOOP;
+	if (unlikely(!faas__function_is_in_service(function)) && faas__function_serve(function) != FAAS_OK)
+		return FAAS_ENOMEM;
 	faas__record_write(block, function, of, now, hops);
 	faas__record_of(block)->is_redriven = is_redriven;
 	code = faas__follow_prepare(block, lane);
@@ -95,9 +97,9 @@ static bool pass_on(faas_invocation *invocation, const char *destination, bool f
 	}
 	faas__mutex_lock(&function->mu);
 	if (code == FAAS_OK)
-		function->counts.records++;
+		faas__service(function)->counts.records++;
 	else
-		function->counts.records_refused++;
+		faas__service(function)->counts.records_refused++;
 	faas__mutex_unlock(&function->mu);
 	if (code != FAAS_OK && !from_monitor)
 		log_refusal(function, destination, code);
@@ -106,7 +108,7 @@ static bool pass_on(faas_invocation *invocation, const char *destination, bool f
 
 void faas__follow(faas_invocation *invocation, enum end end, const struct brief *brief, bool from_monitor)
 {
-	const struct delivery *delivery = &invocation->function->delivery;
+	const struct delivery *delivery = invocation->function->delivery;
 
 	if (!faas__is_followed(invocation->function, end) || faas__is_sync(invocation))
 		return;

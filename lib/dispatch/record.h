@@ -17,7 +17,7 @@ struct brief {
 static inline bool faas__is_followed(const faas_function *function, enum end end)
 {
 	if (likely(end == END_SUCCEEDED))
-		return unlikely(function->delivery.on_success != NULL);
+		return unlikely(function->delivery->on_success != NULL);
 	return end == END_FAILED || end == END_TIMED_OUT || end == END_EXPIRED;
 }
 

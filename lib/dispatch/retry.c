@@ -19,13 +19,13 @@ bool faas__retry_is_possible(const faas_invocation *invocation, uint32_t attempt
 {
 	const faas_function *function = invocation->function;
 
-	return !is_permanent && !faas__is_sync(invocation) && attempt < function->delivery.max_attempts &&
+	return !is_permanent && !faas__is_sync(invocation) && attempt < function->delivery->max_attempts &&
 	       load_relaxed(&function->is_closed) == 0;
 }
 
 static int64_t draw_delay(faas_function *function, uint32_t attempts) holds_lock(function->mu)
 {
-	const struct delivery *delivery = &function->delivery;
+	const struct delivery *delivery = function->delivery;
 	int64_t delay = delivery->backoff_ns, range;
 
 	for (uint32_t i = 1; i < attempts && delay < delivery->backoff_max_ns; i++)
@@ -33,7 +33,7 @@ static int64_t draw_delay(faas_function *function, uint32_t attempts) holds_lock
 	range = (int64_t)((uint64_t)delay / 100 * delivery->jitter_percent);
 	if (range == 0)
 		return delay;
-	return delay - range + (int64_t)(faas__random_next(&function->random) % (uint64_t)(range + 1));
+	return delay - range + (int64_t)(faas__random_next(&faas__service(function)->random) % (uint64_t)(range + 1));
 }
 
 enum end faas__retry_expiry(const faas_invocation *invocation, int64_t at, int *ret_code)
@@ -41,7 +41,7 @@ enum end faas__retry_expiry(const faas_invocation *invocation, int64_t at, int *
 	const faas_function *function = invocation->function;
 
 	if (!faas__is_sync(invocation) &&
-	    at >= faas__time_after(faas__accepted_at(invocation), function->delivery.max_age_ns)) {
+	    at >= faas__time_after(faas__accepted_at(invocation), function->delivery->max_age_ns)) {
 		*ret_code = FAAS_EEXPIRED;
 		return END_EXPIRED;
 	}
@@ -56,7 +56,7 @@ enum end faas__retry_expiry(const faas_invocation *invocation, int64_t at, int *
 static void put_off(faas_function *function, faas_invocation *invocation, int64_t now, int64_t delay,
                     faas_invocation **dead, uint64_t *ret_freed) holds_lock(function->mu)
 {
-	function->counts.retries++;
+	faas__service(function)->counts.retries++;
 	add_seq_cst(&function->admitted, LOAD_EVENT + faas__invocation_bytes(invocation));
 	invocation->delay.key = now + delay;
 	if (delay == 0) {
@@ -64,10 +64,10 @@ static void put_off(faas_function *function, faas_invocation *invocation, int64_
 		faas__queue_rejoin(function, invocation, dead, ret_freed);
 		return;
 	}
-	invocation->delay.second = function->delay_number++;
+	invocation->delay.second = faas__service(function)->delay_number++;
 	function->held++;
 	add_relaxed(&function->delayed_load, LOAD_EVENT + faas__invocation_bytes(invocation));
-	faas__heap_insert(&function->delays, &invocation->delay);
+	faas__heap_insert(&faas__service(function)->delays, &invocation->delay);
 	(void)faas__invocation_move(invocation, PHASE_STARTING, PHASE_DELAYED);
 	faas__worker_arm_timer(function);
 }
@@ -109,21 +109,21 @@ bool faas__retry(faas_invocation *invocation, uint32_t attempt, int64_t now, enu
 
 int64_t faas__retry_due(const faas_function *function)
 {
-	const struct heap_node *first = faas__heap_first(&function->delays);
+	const struct heap_node *first = faas__heap_first(&faas__service(function)->delays);
 
 	return first ? first->key : TIME_NEVER;
 }
 
 faas_invocation *faas__retry_first(faas_function *function)
 {
-	struct heap_node *first = faas__heap_first(&function->delays);
+	struct heap_node *first = faas__heap_first(&faas__service(function)->delays);
 
 	return first ? container_of(first, faas_invocation, delay) : NULL;
 }
 
 void faas__retry_unlink(faas_function *function, faas_invocation *invocation)
 {
-	faas__heap_remove(&function->delays, &invocation->delay);
+	faas__heap_remove(&faas__service(function)->delays, &invocation->delay);
 	sub_relaxed(&function->delayed_load, LOAD_EVENT + faas__invocation_bytes(invocation));
 	function->held--;
 }

@@ -22,7 +22,7 @@ enum end faas__retry_expiry(const faas_invocation *invocation, int64_t at, int *
 static inline bool faas__retry_is_young(const faas_invocation *invocation, int64_t now)
 {
 	return (invocation->flags & (INVOCATION_HAS_RESULT | INVOCATION_IS_RECORD)) == 0 &&
-	       now - faas__event_of(invocation)->stamp_ns < invocation->function->delivery.max_age_ns;
+	       now - faas__event_of(invocation)->stamp_ns < invocation->function->delivery->max_age_ns;
 }
 
 /* When the next delay ends; TIME_NEVER. */

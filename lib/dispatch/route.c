@@ -35,7 +35,7 @@ static void sort_unique(struct match_list *list)
 	list->count = kept + 1;
 }
 
-static int match_all(const struct route_snapshot *snapshot, const char *type, struct match_list *list)
+seldom static int match_all(const struct route_snapshot *snapshot, const char *type, struct match_list *list)
 {
 	for (size_t i = 0; i < snapshot->tree_count; i++) {
 		int error = faas__route_tree_match(snapshot->trees[i]->tree, type, list);
@@ -57,7 +57,7 @@ static int match_all(const struct route_snapshot *snapshot, const char *type, st
 	return FAAS_OK;
 }
 
-static void remember(struct route_cache_entry *pair, uint64_t generation, const char *type, size_t type_bytes,
+seldom static void remember(struct route_cache_entry *pair, uint64_t generation, const char *type, size_t type_bytes,
                      const struct match_list *list)
 {
 	if (type_bytes > ROUTE_CACHE_TYPE || list->count > ROUTE_CACHE_MATCHES)

@@ -179,7 +179,7 @@ static void sort_popped(faas_function *function, struct runner *runner, struct c
 static void choose_batch(faas_function *function, struct runner *runner, struct choice *choice)
 	holds_lock(function->mu)
 {
-	uint64_t popped = 0, peak = function->counts.workers_peak;
+	uint64_t popped = 0, peak = faas__service(function)->counts.workers_peak;
 	faas_invocation *invocation;
 	uint32_t most;
 
@@ -218,7 +218,7 @@ static bool wants_provisioned(const faas_function *function, int64_t now) holds_
 {
 	return !load_relaxed(&function->is_closed) && load_relaxed(&function->runtime->phase) == RUNTIME_OPEN &&
 	       function->active < function->max_concurrency &&
-	       faas__worker_may_start(function, now) && now >= function->provision_after &&
+	       faas__worker_may_start(function, now) && now >= faas__service(function)->provision_after &&
 	       function->warm_count + function->busy + function->starting < faas__demand_target(function);
 }
 
@@ -233,7 +233,7 @@ static void choose(faas_function *function, struct runner *runner, struct choice
 			choice->worker = faas__worker_new(function);
 			if (choice->worker) {
 				choice->step = STEP_PROVISION;
-				function->counts.provisioned_starts++;
+				faas__service(function)->counts.provisioned_starts++;
 				function->starting++;
 				function->active++;
 				faas__slot_raise_peak(function);
@@ -289,7 +289,7 @@ static void decide_turn(faas_function *function, struct choice *choice, int64_t 
 		faas__turn_kick(&function->runtime->executor, &function->turn);
 }
 
-static void provision(struct runner *runner, faas_function *function, struct worker *worker)
+seldom static void provision(struct runner *runner, faas_function *function, struct worker *worker)
 {
 	faas_context *context = faas__attempt_begin(runner, function, NULL, true);
 	enum started started;
@@ -299,13 +299,13 @@ static void provision(struct runner *runner, faas_function *function, struct wor
 	if (started == STARTED)
 		faas__attempt_end(context);
 	faas__mutex_lock(&function->mu);
-	function->provision_after = 0;
+	faas__service(function)->provision_after = 0;
 	if (started != STARTED)
 		faas__worker_provision_failed(function, runner->now);
 	faas__slot_release(runner, function, worker, started, RAN, NULL);
 }
 
-static void retire(faas_function *function, struct worker *worker, enum retirement why)
+seldom static void retire(faas_function *function, struct worker *worker, enum retirement why)
 {
 	faas__worker_retire(function, worker, why);
 	faas__mutex_lock(&function->mu);

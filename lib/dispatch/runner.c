@@ -113,8 +113,8 @@ static void abandon_provisioned(faas_context *context)
 	if (exchange_acq_rel(&context->is_given_up, 1) != 0)
 		return;
 	faas__mutex_lock(&function->mu);
-	function->counts.overruns++;
-	function->counts.overrunning++;
+	faas__service(function)->counts.overruns++;
+	faas__service(function)->counts.overrunning++;
 	faas__mutex_unlock(&function->mu);
 	faas__thread_stuck_begin(&context->runner->thread);
 	store_release(&context->is_abandoned, 1);
@@ -243,7 +243,7 @@ static void list_overrun(void *attempt, void *arg)
 
 		one.is_init = context->is_init;
 		one.running_ns = list->now - context->started;
-		strcpy(one.function, context->function->name);
+		memcpy(one.function, context->function->name, context->function->name_bytes);
 		/* Elements have the size of the first. */
 		memcpy(at, &list->stats->struct_size, sizeof(list->stats->struct_size));
 		(void)faas__stats_write(at, &one, sizeof(one));

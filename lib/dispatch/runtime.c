@@ -93,6 +93,7 @@ void faas__runtime_unref(faas_runtime *runtime)
 	buckets_deinit(runtime, WAIT_BUCKETS);
 	faas__past_deinit(runtime);
 	faas__map_deinit(&runtime->functions, &allocator);
+	faas__destinations_free(runtime);
 	faas__mutex_deinit(&runtime->routes.mu);
 	faas__share_deinit(&runtime->share);
 	faas__callbacks_deinit(&runtime->callbacks);
@@ -300,6 +301,8 @@ static int runtime_make(faas_runtime *runtime, const faas_runtime_config *config
 	if (error != FAAS_OK)
 		return error;
 	runtime->functions.seed = runtime->hash_seed;
+	runtime->destinations.seed = runtime->hash_seed;
+	faas__service_init(&runtime->no_service);
 	if ((error = faas__mutex_init(&runtime->functions_mu)) != FAAS_OK)
 		return error;
 	if ((error = faas__mutex_init(&runtime->runners_mu)) != FAAS_OK)

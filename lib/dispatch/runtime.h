@@ -25,6 +25,7 @@
 #include "base/map.h"
 #include "base/sync.h"
 #include "dispatch/callback.h"
+#include "dispatch/function.h"
 #include "dispatch/lane.h"
 #include "dispatch/route.h"
 #include "dispatch/share.h"
@@ -77,6 +78,8 @@ struct faas_runtime {
 
 	struct mutex functions_mu;
 	struct map functions;           /* under functions_mu: by name */
+	struct map destinations;        /* under functions_mu: names that records are passed on to; owned */
+	struct service no_service;      /* fixed: what functions without an event have instead of their own */
 	struct list function_list;      /* under functions_mu: registered and not yet finished */
 	uint64_t function_count;        /* under functions_mu: registered */
 	uint64_t function_index;        /* under functions_mu: ever registered */

@@ -64,7 +64,7 @@ static int code_of(enum end end)
 	return codes[end];
 }
 
-void faas__settle_counted(faas_invocation *invocation, enum end end, int code, bool from_monitor)
+seldom void faas__settle_counted(faas_invocation *invocation, enum end end, int code, bool from_monitor)
 {
 	struct brief brief = {.code = code != 0 ? code : code_of(end)};
 
@@ -84,7 +84,7 @@ void faas__settle_counted(faas_invocation *invocation, enum end end, int code, b
 }
 
 /* Out of the queue, or out of its delay. False: it is in neither. */
-static bool leave_queue(faas_function *function, faas_invocation *invocation, enum end end, bool *ret_removed,
+seldom static bool leave_queue(faas_function *function, faas_invocation *invocation, enum end end, bool *ret_removed,
                         uint64_t *ret_freed, faas_invocation **dead) holds_lock(function->mu)
 {
 	if (faas__invocation_move(invocation, PHASE_DELAYED, PHASE_SETTLING)) {
@@ -101,7 +101,7 @@ static bool leave_queue(faas_function *function, faas_invocation *invocation, en
 	return true;
 }
 
-bool faas__settle_unrun(faas_invocation *invocation, enum end end, int code)
+seldom bool faas__settle_unrun(faas_invocation *invocation, enum end end, int code)
 {
 	faas_function *function = invocation->function;
 	faas_invocation *dead = NULL;
@@ -152,17 +152,17 @@ static void write_result(faas_invocation *invocation, const struct attempt_end *
 }
 
 /* Counts that an attempt is given up while it runs, and how long it ran until now. */
-static void count_overrun(faas_function *function, const faas_context *context, int64_t now)
+seldom static void count_overrun(faas_function *function, const faas_context *context, int64_t now)
 {
 	faas__mutex_lock(&function->mu);
-	function->counts.overruns++;
-	function->counts.overrunning++;
+	faas__service(function)->counts.overruns++;
+	faas__service(function)->counts.overrunning++;
 	if (!context->is_init)
 		faas__count_run(function, context->queued_ns, now - context->started);
 	faas__mutex_unlock(&function->mu);
 }
 
-static void publish_abandoned(faas_invocation *invocation, const struct attempt_end *how, enum end end,
+seldom static void publish_abandoned(faas_invocation *invocation, const struct attempt_end *how, enum end end,
                               bool from_monitor)
 {
 	struct brief brief = {.code = how->code};
@@ -176,7 +176,7 @@ static void publish_abandoned(faas_invocation *invocation, const struct attempt_
 	faas__follow(invocation, end, &brief, from_monitor);
 }
 
-bool faas__settle_abandon(faas_invocation *invocation, enum end end, int64_t now, bool from_monitor)
+seldom bool faas__settle_abandon(faas_invocation *invocation, enum end end, int64_t now, bool from_monitor)
 {
 	faas_function *function = invocation->function;
 	bool has_result = faas__has_result(invocation);

@@ -11,8 +11,8 @@ void faas__slot_raise_peak(faas_function *function)
 {
 	uint64_t present = function->warm_count + function->busy + function->starting;
 
-	if (present > function->counts.workers_peak)
-		function->counts.workers_peak = present;
+	if (present > faas__service(function)->counts.workers_peak)
+		faas__service(function)->counts.workers_peak = present;
 }
 
 /* Whether the function itself would let an attempt begin; the runtime's concurrency is asked for separately. */
@@ -56,9 +56,9 @@ struct worker *faas__slot_take(faas_function *function, int64_t now, bool *ret_i
 	return worker;
 }
 
-void faas__slot_untake(faas_function *function, struct worker *worker, bool is_cold, uint64_t peak)
+seldom void faas__slot_untake(faas_function *function, struct worker *worker, bool is_cold, uint64_t peak)
 {
-	function->counts.workers_peak = peak;
+	faas__service(function)->counts.workers_peak = peak;
 	function->active--;
 	faas__share_give_unused(function);
 	if (is_cold) {
@@ -95,7 +95,7 @@ void faas__slot_free(faas_function *function)
 }
 
 /* After user code has overrun on a worker (or its init): undoes it. `had_state`: its init had succeeded. */
-static void discard_worker(faas_function *function, struct worker *worker, bool had_state, enum retirement why)
+seldom static void discard_worker(faas_function *function, struct worker *worker, bool had_state, enum retirement why)
 {
 	faas_runtime *runtime = function->runtime;
 

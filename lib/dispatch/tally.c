@@ -7,17 +7,17 @@
 void faas__count_published(faas_function *function, bool from_monitor)
 {
 	faas__mutex_lock(&function->mu);
-	function->counts.unpublished--;
+	faas__service(function)->counts.unpublished--;
 	faas__function_unlock_from(function, from_monitor);
 }
 
 void faas__count_end(faas_function *function, bool was_started, enum end end)
 {
-	function->counts.unpublished++;
+	faas__service(function)->counts.unpublished++;
 	if (was_started)
-		function->counts.started_ends[end]++;
+		faas__service(function)->counts.started_ends[end]++;
 	else
-		function->counts.unstarted_ends[end]++;
+		faas__service(function)->counts.unstarted_ends[end]++;
 }
 
 static struct histogram *histogram_of(faas_function *function, struct histogram **at)
@@ -30,22 +30,22 @@ static struct histogram *histogram_of(faas_function *function, struct histogram 
 
 void faas__count_run(faas_function *function, int64_t queued_ns, int64_t run_ns)
 {
-	struct histogram *queue = histogram_of(function, &function->queue_histogram);
-	struct histogram *run = histogram_of(function, &function->run_histogram);
+	struct histogram *queue = histogram_of(function, &faas__service(function)->queue_histogram);
+	struct histogram *run = histogram_of(function, &faas__service(function)->run_histogram);
 
 	if (queue)
 		queue->counts[faas__histogram_bucket(queued_ns)]++;
 	if (run)
 		run->counts[faas__histogram_bucket(run_ns)]++;
-	faas__duration_add(&function->counts.queue_time, queued_ns);
-	faas__duration_add(&function->counts.run_time, run_ns);
-	function->counts.requests++;
-	function->counts.billed_ms += faas__billed_ms(run_ns);
+	faas__duration_add(&faas__service(function)->counts.queue_time, queued_ns);
+	faas__duration_add(&faas__service(function)->counts.run_time, run_ns);
+	faas__service(function)->counts.requests++;
+	faas__service(function)->counts.billed_ms += faas__billed_ms(run_ns);
 }
 
 void faas__tally_fold(faas_function *function, struct tally *tally)
 {
-	struct counts *counts = &function->counts;
+	struct counts *counts = &faas__service(function)->counts;
 	uint32_t samples = load_relaxed(&tally->samples);
 
 	for (uint32_t i = 0; i < samples; i++)

@@ -41,7 +41,7 @@ void faas__worker_retire(faas_function *function, struct worker *worker, enum re
 	}
 	faas__free(&runtime->allocator, worker, sizeof(*worker));
 	faas__mutex_lock(&function->mu);
-	function->counts.retired[why]++;
+	faas__service(function)->counts.retired[why]++;
 	function->retiring--;
 	faas__mutex_unlock(&function->mu);
 }
@@ -114,13 +114,13 @@ static int64_t worker_due(faas_function *function) holds_lock(function->mu)
 	if (function->warm_count > 0)
 		due = idle_end(function, oldest_warm(function), &why);
 	if (function->is_paused)
-		due = earlier(due, function->init_retry_at);
+		due = earlier(due, faas__service(function)->init_retry_at);
 	/* A start ahead of need waits for both. */
-	if (present(function) < faas__demand_target(function) && function->provision_after != 0) {
-		int64_t start = function->provision_after;
+	if (present(function) < faas__demand_target(function) && faas__service(function)->provision_after != 0) {
+		int64_t start = faas__service(function)->provision_after;
 
-		if (function->is_paused && function->init_retry_at > start)
-			start = function->init_retry_at;
+		if (function->is_paused && faas__service(function)->init_retry_at > start)
+			start = faas__service(function)->init_retry_at;
 		due = earlier(due, start);
 	}
 	return due;
@@ -143,15 +143,15 @@ void faas__worker_arm_timer(faas_function *function)
 	int64_t due = next_due(function);
 
 	/* One that is set fires no later, looks again, and costs nothing now. In manual mode faas_next_due is to be exact. */
-	if (function->timer_due <= due && !faas__runtime_is_manual(function->runtime))
+	if (faas__service(function)->timer_due <= due && !faas__runtime_is_manual(function->runtime))
 		return;
-	if (function->timer_due == due)
+	if (faas__service(function)->timer_due == due)
 		return;
-	function->timer_due = due;
+	faas__service(function)->timer_due = due;
 	if (due == TIME_NEVER) {
-		if (faas__timer_cancel(&function->runtime->executor, &function->timer))
+		if (faas__timer_cancel(&function->runtime->executor, &faas__service(function)->timer))
 			faas_function_unref(function);
-	} else if (faas__timer_set(&function->runtime->executor, &function->timer, due)) {
+	} else if (faas__timer_set(&function->runtime->executor, &faas__service(function)->timer, due)) {
 		faas_function_ref(function);
 	}
 }
@@ -162,7 +162,7 @@ void faas__worker_arm_for_idle(faas_function *function, int64_t now)
 	                                                                                     function->keep_warm_ns;
 
 	/* What is set fires early enough for a worker that begins to idle now, and looks again then. */
-	if (function->timer_due <= faas__time_after(now, keep_ns) && !faas__runtime_is_manual(function->runtime))
+	if (faas__service(function)->timer_due <= faas__time_after(now, keep_ns) && !faas__runtime_is_manual(function->runtime))
 		return;
 	faas__worker_arm_timer(function);
 }
@@ -179,10 +179,12 @@ static void end_pause(faas_function *function) holds_lock(function->mu)
 
 void faas__worker_end_pauses(faas_function *function, int64_t now)
 {
-	if (function->init_retry_at <= now)
+	struct service *service = faas__service(function);
+
+	if (service->init_retry_at <= now)
 		end_pause(function);
-	if (function->provision_after <= now)
-		function->provision_after = 0;
+	if (service->provision_after != 0 && service->provision_after <= now)
+		service->provision_after = 0;
 }
 
 /* Everything that time brings, under the lock, but for the deadlines of deferrals. */
@@ -207,15 +209,15 @@ static void fall_due(faas_function *function, int64_t now, faas_invocation **dea
 
 void faas__worker_timer_fired(struct timer *timer, int64_t now)
 {
-	faas_function *function = container_of(timer, faas_function, timer);
+	faas_function *function = container_of(timer, struct service, timer)->function;
 	faas_invocation *dead = NULL;
 	uint64_t freed = 0;
 	bool expires;
 
 	faas__mutex_lock(&function->mu);
 	/* It may have been set again since it was taken out to fire. */
-	if (function->timer_due <= now)
-		function->timer_due = TIME_NEVER;
+	if (faas__service(function)->timer_due <= now)
+		faas__service(function)->timer_due = TIME_NEVER;
 	expires = faas__defer_due(function) <= now;
 	if (!function->is_finished)
 		fall_due(function, now, &dead, &freed);
@@ -230,7 +232,7 @@ void faas__worker_timer_fired(struct timer *timer, int64_t now)
 static void pause_starts(faas_function *function, int64_t now, int64_t duration_ns) holds_lock(function->mu)
 {
 	function->is_paused = true;
-	function->init_retry_at = faas__time_after(now, duration_ns);
+	faas__service(function)->init_retry_at = faas__time_after(now, duration_ns);
 	faas__worker_arm_timer(function);
 }
 
@@ -238,14 +240,14 @@ void faas__worker_init_ended(faas_function *function, bool succeeded, int64_t no
 {
 	uint32_t doublings = function->init_failed;
 
-	function->counts.init_ns += took_ns > 0 ? (uint64_t)took_ns : 0;
+	faas__service(function)->counts.init_ns += took_ns > 0 ? (uint64_t)took_ns : 0;
 	if (succeeded) {
 		function->init_failed = 0;
 		end_pause(function);
-		function->init_retry_at = 0;
+		faas__service(function)->init_retry_at = 0;
 		return;
 	}
-	function->counts.init_failures++;
+	faas__service(function)->counts.init_failures++;
 	function->init_failed++;
 	if (function->init_backoff_ns == 0)
 		return;
@@ -256,7 +258,7 @@ void faas__worker_init_ended(faas_function *function, bool succeeded, int64_t no
 
 void faas__worker_provision_failed(faas_function *function, int64_t now)
 {
-	function->provision_after = faas__time_after(now, LEAST_PROVISION_PAUSE_NS);
+	faas__service(function)->provision_after = faas__time_after(now, LEAST_PROVISION_PAUSE_NS);
 	faas__worker_arm_timer(function);
 }
 

@@ -21,6 +21,7 @@
 #include "executor/executor.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
 #define LOOKS_PER_CLOCK 16 /* looks at the run queue between two looks at the clock */
@@ -423,7 +424,7 @@ int faas__executor_init(struct executor *executor, const struct executor_config 
 	executor->max_looking = max_looking(executor);
 	executor->thread_idle_ns = config->thread_idle_ns;
 	executor->stack_bytes = config->stack_bytes;
-	strncpy(executor->thread_name, config->thread_name, sizeof(executor->thread_name) - 1);
+	(void)snprintf(executor->thread_name, sizeof(executor->thread_name), "%s", config->thread_name);
 	executor->run_queue.draw.state = config->draw_seed;
 	list_init(&executor->threads);
 	list_init(&executor->left);

@@ -62,7 +62,7 @@ static void split_days(uint32_t days, uint32_t *parts)
 	parts[2] = days - (month > 0 ? month_ends[month - 1] : 0) + 1;
 }
 
-static struct value from_time(struct run *run, int64_t unix_ns)
+seldom static struct value from_time(struct run *run, int64_t unix_ns)
 {
 	static const char between[] = {'-', '-', 'T', ':', ':', '.'};
 	const int64_t march_1600 = -135080; /* days from 1970 */

@@ -14,7 +14,6 @@
 #include "filter/lex.h"
 
 #include <stdbool.h>
-#include <string.h>
 
 static char lower(char c)
 {
@@ -92,7 +91,7 @@ static void lex_sign(const char *text, struct token *token)
 	for (size_t i = 0; i < sizeof(signs) / sizeof(signs[0]); i++) {
 		token->bytes = signs[i].sign[1] != 0 ? 2 : 1;
 		token->kind = signs[i].kind;
-		if (strncmp(text, signs[i].sign, token->bytes) == 0)
+		if (text[0] == signs[i].sign[0] && (token->bytes == 1 || text[1] == signs[i].sign[1]))
 			return;
 	}
 	token->kind = TOKEN_BAD;
