@@ -188,7 +188,8 @@ static int measure_type(struct event_plan *plan)
 /* Whether it has any of the strings that few events have. */
 static inline bool has_rare(const faas_event_config *config)
 {
-	return config->source || config->id || config->datacontenttype || config->dataschema || config->key;
+	return config->unix_ns != 0 || config->attribute_count > 0 || config->source || config->id ||
+	       config->datacontenttype || config->dataschema || config->key;
 }
 
 seldom static int check_rare(struct event_plan *plan)
@@ -325,13 +326,14 @@ static uint16_t put_string(faas_event *event, size_t *at, const char *text, uint
 	return text ? put(event, at, text, length) : 0;
 }
 
-seldom static void put_attributes(const struct event_plan *plan, faas_event *event, size_t *at)
+static uint16_t put_attributes(const struct event_plan *plan, faas_event *event, size_t *at)
 {
 	size_t count = (size_t)plan->config->attribute_count;
 	struct event_attribute *table;
 
-	*at = round_up(*at);
-	event->attributes = (uint16_t)*at;
+	uint16_t offset = (uint16_t)round_up(*at);
+
+	*at = offset;
 	table = (struct event_attribute *)(void *)(faas__event_text(event) + *at);
 	*at += count * sizeof(*table);
 	for (size_t i = 0; i < count; i++) {
@@ -350,17 +352,35 @@ seldom static void put_attributes(const struct event_plan *plan, faas_event *eve
 		table[i].bytes = (uint16_t)bytes;
 		table[i].data = put(event, at, bytes > 0 ? from->data : "", bytes);
 	}
+	return offset;
 }
 
-seldom static void put_rare(const struct event_plan *plan, faas_event *event, size_t *at, struct event_rare *rare)
+seldom static void put_rare(const struct event_plan *plan, faas_event *event, size_t at)
 {
 	const faas_event_config *config = plan->config;
+	struct event_rare rare = {0};
 
-	rare->source = put_string(event, at, config->source, plan->source);
-	rare->id = put_string(event, at, config->id, plan->id);
-	rare->datacontenttype = put_string(event, at, config->datacontenttype, plan->datacontenttype);
-	rare->dataschema = put_string(event, at, config->dataschema, plan->dataschema);
-	rare->key = put_string(event, at, config->key, plan->key);
+	rare.source = put_string(event, &at, config->source, plan->source);
+	rare.id = put_string(event, &at, config->id, plan->id);
+	rare.datacontenttype = put_string(event, &at, config->datacontenttype, plan->datacontenttype);
+	rare.dataschema = put_string(event, &at, config->dataschema, plan->dataschema);
+	rare.key = put_string(event, &at, config->key, plan->key);
+	if (config->attribute_count > 0)
+		rare.attributes = put_attributes(plan, event, &at);
+	if (config->unix_ns != 0) {
+		at = round_up(at);
+		rare.unix_ns = (uint16_t)at;
+		memcpy(faas__event_text(event) + at, &config->unix_ns, sizeof(config->unix_ns));
+	}
+	event->rare = (uint16_t)(plan->text_bytes - faas__event_chain_bytes(plan->hops) - sizeof(rare));
+	memcpy(faas__event_text(event) + event->rare, &rare, sizeof(rare));
+}
+
+seldom static void put_chain(const struct event_plan *plan, faas_event *event)
+{
+	char *end = faas__event_text(event) + plan->text_bytes;
+
+	memcpy(end - faas__event_chain_bytes(plan->hops), plan->chain, (plan->hops - 1u) * sizeof(uint32_t));
 }
 
 void faas__event_write(const struct event_plan *plan, faas_event *event, const struct event_origin *origin,
@@ -375,32 +395,27 @@ void faas__event_write(const struct event_plan *plan, faas_event *event, const s
 	event->data_bytes = (uint32_t)data_bytes;
 	event->attribute_count = (uint8_t)config->attribute_count;
 	event->hops = plan->hops;
-	event->attributes = 0;
-	event->unix_ns = 0;
 	event->rare = 0;
 	(void)put_short(event, &at, config->type, plan->type);
 	event->subject = put_short(event, &at, config->subject, plan->subject);
-	if (unlikely(plan->has_rare)) {
-		struct event_rare rare = {0};
-
-		put_rare(plan, event, &at, &rare);
-		event->rare = (uint16_t)(plan->text_bytes - faas__event_chain_bytes(plan->hops) - sizeof(rare));
-		memcpy(faas__event_text(event) + event->rare, &rare, sizeof(rare));
-	}
-	if (unlikely(config->attribute_count > 0))
-		put_attributes(plan, event, &at);
-	if (unlikely(config->unix_ns != 0)) {
-		at = round_up(at);
-		event->unix_ns = (uint16_t)at;
-		memcpy(faas__event_text(event) + at, &config->unix_ns, sizeof(config->unix_ns));
-	}
+	if (unlikely(plan->has_rare))
+		put_rare(plan, event, at);
 	event->data = (uint16_t)plan->text_bytes;
-	if (unlikely(plan->hops > 0))
-		memcpy(faas__event_text(event) + event->data - faas__event_chain_bytes(plan->hops), plan->chain,
-		       plan->hops * sizeof(uint32_t));
+	event->last_hop = plan->hops > 0 ? plan->chain[plan->hops - 1] : 0;
+	if (unlikely(plan->hops > 1))
+		put_chain(plan, event);
 	if (data_bytes > 0)
 		memcpy(faas__event_text(event) + event->data, config->data, data_bytes);
 	faas__event_text(event)[event->data + data_bytes] = 0;
+}
+
+void faas__event_chain(const faas_event *event, uint32_t *numbers)
+{
+	if (event->hops == 0)
+		return;
+	memcpy(numbers, faas__event_text(event) + event->data - faas__event_chain_bytes(event->hops),
+	       (event->hops - 1u) * sizeof(*numbers));
+	numbers[event->hops - 1] = event->last_hop;
 }
 
 /* ---- Reading ----------------------------------------------------------------------------------------------------- */
@@ -455,11 +470,12 @@ const char *faas_event_id(const faas_event *event, char *buffer)
 
 int64_t faas_event_unix_ns(const faas_event *event)
 {
+	const struct event_rare *rare = faas__event_rare(event);
 	int64_t given;
 
-	if (event->unix_ns == 0)
+	if (rare->unix_ns == 0)
 		return event->stamp_ns + event->origin->unix_offset_ns;
-	memcpy(&given, faas__event_text(event) + event->unix_ns, sizeof(given));
+	memcpy(&given, faas__event_text(event) + rare->unix_ns, sizeof(given));
 	return given;
 }
 
@@ -477,7 +493,7 @@ uint64_t faas_event_attribute_count(const faas_event *event)
 
 static const struct event_attribute *attributes_of(const faas_event *event)
 {
-	return (const struct event_attribute *)(const void *)(faas__event_text(event) + event->attributes);
+	return (const struct event_attribute *)(const void *)(faas__event_text(event) + faas__event_rare(event)->attributes);
 }
 
 const char *faas_event_attribute_name(const faas_event *event, uint64_t index)

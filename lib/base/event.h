@@ -4,7 +4,8 @@
  *
  *     struct faas_event | type\0 subject\0 source\0 ... | extensions | rare | chain | data \0
  *
- * `rare` says where the strings stand that few events have; there is none without them. The chain is which functions, by number, led to it: one for each hop.
+ * `rare` says where things stand that few events have; there is none without them. The chain is which functions, by
+ * number, led to it: one for each hop but the last, which stands in the event itself, since most chains are no longer.
  */
 #ifndef FAAS_BASE_EVENT_H
 #define FAAS_BASE_EVENT_H
@@ -37,10 +38,9 @@ struct faas_event {
 	uint64_t sequence; /* the counter part of a generated id */
 	int64_t stamp_ns;  /* monotonic time of the emit */
 	uint32_t data_bytes;
+	uint32_t last_hop; /* the function that emitted it; if there are hops */
 	uint16_t subject;
-	uint16_t rare;    /* where struct event_rare stands */
-	uint16_t unix_ns; /* where a given time stands, as int64_t */
-	uint16_t attributes;
+	uint16_t rare;     /* where struct event_rare stands */
 	uint16_t data;
 	uint8_t attribute_count;
 	uint8_t hops; /* events that caused each other before this one */
@@ -53,7 +53,9 @@ struct event_rare {
 	uint16_t datacontenttype;
 	uint16_t dataschema;
 	uint16_t key;
-	uint16_t unused[3]; /* what comes next is aligned */
+	uint16_t unix_ns; /* a given time, as int64_t */
+	uint16_t attributes;
+	uint16_t unused;  /* what comes next is aligned */
 };
 
 extern const struct event_rare faas__event_no_rare;
@@ -86,17 +88,14 @@ struct event_plan {
 	uint32_t chain[FAAS_MAX_HOPS]; /* `hops` of them */
 };
 
-/* Room for one number a hop, as it lies in an event. */
+/* Room for the hops before the last, as it lies in an event. */
 static inline size_t faas__event_chain_bytes(uint32_t hops)
 {
-	return (hops * sizeof(uint32_t) + 7) & ~(size_t)7;
+	return hops > 1 ? ((hops - 1) * sizeof(uint32_t) + 7) & ~(size_t)7 : 0;
 }
 
-/* The chain of an event, `hops` numbers. */
-static inline const uint32_t *faas__event_chain(const faas_event *event)
-{
-	return (const uint32_t *)(const void *)(faas__event_text(event) + event->data - faas__event_chain_bytes(event->hops));
-}
+/* Copies the chain of an event, `hops` numbers. */
+void faas__event_chain(const faas_event *event, uint32_t *numbers);
 
 /* Makes room in the plan for the chain that stands in it. */
 void faas__event_plan_chain(struct event_plan *plan);

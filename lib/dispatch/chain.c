@@ -22,7 +22,7 @@ static uint32_t lineage(const faas_invocation *invocation, uint32_t *numbers)
 	for (const faas_invocation *at = invocation; faas__is_record(at); at = faas__record_of(at)->of)
 		depth += faas__record_of(at)->is_redriven == 0;
 	count = faas__event_of(invocation)->hops;
-	memcpy(numbers, faas__event_chain(faas__event_of(invocation)), count * sizeof(*numbers));
+	faas__event_chain(faas__event_of(invocation), numbers);
 	count += depth;
 	for (const faas_invocation *at = invocation; faas__is_record(at); at = faas__record_of(at)->of)
 		if (!faas__record_of(at)->is_redriven && --depth + faas__event_of(invocation)->hops < FAAS_MAX_HOPS)

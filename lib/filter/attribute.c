@@ -146,7 +146,7 @@ static struct value from_id(struct run *run)
 static const struct event_attribute *find_extension(const faas_event *event, const char *name)
 {
 	const char *text = faas__event_text(event);
-	const struct event_attribute *table = (const struct event_attribute *)(const void *)(text + event->attributes);
+	const struct event_attribute *table = (const struct event_attribute *)(const void *)(text + faas__event_rare(event)->attributes);
 
 	for (size_t i = 0; i < event->attribute_count; i++)
 		if (strcmp(text + table[i].name, name) == 0)
