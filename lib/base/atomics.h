@@ -52,8 +52,12 @@ typedef _Atomic(int64_t) atomic_i64;
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 #define prefetch(p) __builtin_prefetch(p)
-/* A function that is seldom called from one that often is: the latter need not make room for it. */
+/* A function that is seldom called from one that often is: the latter need not make room for it. Small rather than fast. */
+#if defined(__clang__)
+#define seldom __attribute__((cold, noinline, minsize))
+#else
 #define seldom __attribute__((cold, noinline))
+#endif
 #else
 #define likely(x) (x)
 #define unlikely(x) (x)

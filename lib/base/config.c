@@ -17,7 +17,7 @@ static uint32_t size_of(const void *given)
 	return size;
 }
 
-const void *faas__config_translate(const void *given, void *copy, size_t bytes)
+const void *faas__config_read(const void *given, void *copy, size_t bytes)
 {
 	const unsigned char *from = given;
 	size_t size;

@@ -45,7 +45,7 @@ static int check_string(struct event_plan *plan, const char *text, size_t limit,
 	return FAAS_OK;
 }
 
-static bool is_uri(const char *text, bool needs_scheme)
+seldom static bool is_uri(const char *text, bool needs_scheme)
 {
 	const char *colon = strchr(text, ':');
 
@@ -62,7 +62,7 @@ static bool is_uri(const char *text, bool needs_scheme)
 	return true;
 }
 
-static bool is_attribute_name(const char *name)
+seldom static bool is_attribute_name(const char *name)
 {
 	static const char *const taken[] = {"specversion", "id",      "source",     "type", "subject",
 	                                    "time",        "datacontenttype", "dataschema", "data"};
@@ -78,7 +78,7 @@ static bool is_attribute_name(const char *name)
 }
 
 /* One of the attributes, in our size; `copy` is where it is translated. NULL: no size of ours, or unknown content. */
-static const faas_attribute_config *attribute_at(const struct event_plan *plan, uint64_t index,
+seldom static const faas_attribute_config *attribute_at(const struct event_plan *plan, uint64_t index,
                                                  faas_attribute_config *copy)
 {
 	const char *at = (const char *)plan->config->attributes + (size_t)index * plan->attribute_stride;
@@ -89,7 +89,7 @@ static const faas_attribute_config *attribute_at(const struct event_plan *plan, 
 	return faas__config_read(attribute, copy, sizeof(*copy));
 }
 
-static int check_attribute_value(const faas_attribute_config *attribute, size_t *ret_bytes)
+seldom static int check_attribute_value(const faas_attribute_config *attribute, size_t *ret_bytes)
 {
 	int error = FAAS_OK;
 
@@ -238,7 +238,9 @@ int faas__event_plan(struct event_plan *plan, const faas_event_config *config, c
 	int error;
 
 	plan->hops = 0;
-	plan->config = faas__config_read(config, &plan->copy, sizeof(plan->copy));
+	plan->config = config;
+	if (unlikely(!config || config->struct_size != sizeof(*config)))
+		plan->config = faas__config_read(config, &plan->copy, sizeof(plan->copy));
 	if (!plan->config || (plan->config->flags & ~FAAS_EMIT_ALL) != 0 || plan->config->wait_ms < FAAS_NEVER ||
 	    plan->config->wait_ms > FAAS_MAX_DURATION_MS || plan->config->timeout_ms < FAAS_NEVER ||
 	    plan->config->timeout_ms > FAAS_MAX_DURATION_MS || plan->config->reserved != 0 || plan->config->unix_ns < 0)
@@ -311,7 +313,7 @@ static inline uint16_t put_short(faas_event *event, size_t *at, const char *text
 }
 
 /* The same, of any bytes. */
-static uint16_t put(faas_event *event, size_t *at, const void *bytes, size_t length)
+seldom static uint16_t put(faas_event *event, size_t *at, const void *bytes, size_t length)
 {
 	uint16_t offset = (uint16_t)*at;
 

@@ -433,6 +433,8 @@ bool faas__runtime_is_settled(faas_runtime *runtime)
 	return first != UINT64_MAX && first == second;
 }
 
+#if defined(FAAS_DEBUG_CHECKS)
+
 /* ---- Checking ---------------------------------------------------------------------------------------------------- */
 
 #define CHECKED_LINKS 64u
@@ -458,3 +460,5 @@ void faas__function_check(faas_function *function)
 	(void)nobody;
 	(void)linked;
 }
+
+#endif

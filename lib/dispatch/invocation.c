@@ -35,6 +35,15 @@ bool faas__invocation_end_attempt(faas_invocation *invocation, uint32_t attempt,
 	return false;
 }
 
+faas_event *faas__event_behind(const faas_invocation *invocation)
+{
+	if (unlikely(faas__is_record(invocation)))
+		return faas__record_of(invocation)->event;
+	if (unlikely(invocation->flags & INVOCATION_SHARED_EVENT))
+		return *(faas_event **)faas__event_place(invocation);
+	return faas__event_place(invocation);
+}
+
 static void write_result(faas_invocation *invocation, faas_function *function, int64_t deadline)
 {
 	struct result *result = faas__result_of(invocation);

@@ -206,15 +206,15 @@ static inline void *faas__event_place(const faas_invocation *invocation)
 	return faas__record_of(invocation);
 }
 
+/* faas__event_of where there is more. */
+faas_event *faas__event_behind(const faas_invocation *invocation);
+
 static inline faas_event *faas__event_of(const faas_invocation *invocation)
 {
 	/* Nothing else follows most. */
 	if (likely(invocation->flags == 0))
 		return (faas_event *)(uintptr_t)(invocation + 1);
-	if (unlikely(invocation->flags & (INVOCATION_SHARED_EVENT | INVOCATION_IS_RECORD)))
-		return faas__is_record(invocation) ? faas__record_of(invocation)->event
-		                                   : *(faas_event **)faas__event_place(invocation);
-	return faas__event_place(invocation);
+	return faas__event_behind(invocation);
 }
 
 /* When it was accepted. */

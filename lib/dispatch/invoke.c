@@ -160,7 +160,7 @@ static int invoke_and_wait(struct offer *offer, faas_function *function, int64_t
 	struct parcel parcel = {.has_handle = true, .is_sync = true};
 	int64_t own = offer->plan.config->timeout_ms;
 	struct lane *lane;
-	int code;
+	int code = FAAS_OK;
 
 	if (own != 0 && faas__ms_to_ns(own) < timeout_ns)
 		timeout_ns = faas__ms_to_ns(own);

@@ -72,7 +72,7 @@ static faas_invocation *pop_inbox(faas_function *function) holds_lock(function->
 }
 
 /* One out of the inbox goes to the end of what may begin, or behind its key. */
-static void file(faas_function *function, faas_invocation *invocation) holds_lock(function->mu)
+seldom static void file(faas_function *function, faas_invocation *invocation) holds_lock(function->mu)
 {
 	if (function->is_ordered) {
 		list_push_back(&function->arrivals, &faas__keyed_of(invocation)->arrival);

@@ -222,32 +222,42 @@ static bool wants_provisioned(const faas_function *function, int64_t now) holds_
 	       function->warm_count + function->busy + function->starting < faas__demand_target(function);
 }
 
+/* A worker to retire, or to start ahead of need. False: there is none, and no more chores. */
+seldom static bool choose_chore(faas_function *function, struct runner *runner, struct choice *choice)
+	holds_lock(function->mu)
+{
+	faas__worker_end_pauses(function, runner->now);
+	choice->worker = faas__worker_pop_expired(function, runner->now, &choice->why);
+	if (choice->worker) {
+		choice->step = STEP_RETIRE;
+	} else if (wants_provisioned(function, runner->now) && faas__share_take(function)) {
+		choice->worker = faas__worker_new(function);
+		if (choice->worker) {
+			choice->step = STEP_PROVISION;
+			faas__service(function)->counts.provisioned_starts++;
+			function->starting++;
+			function->active++;
+			faas__slot_raise_peak(function);
+		} else {
+			faas__share_give_unused(function);
+			faas__worker_out_of_memory(function, runner->now);
+		}
+	}
+	if (choice->step == STEP_NOTHING) {
+		faas__worker_arm_timer(function);
+		return false;
+	}
+	/* Perhaps not the last. */
+	store_seq_cst(&function->chores, 1);
+	return true;
+}
+
 static void choose(faas_function *function, struct runner *runner, struct choice *choice) holds_lock(function->mu)
 {
-	if (exchange_seq_cst(&function->chores, 0) != 0) {
-		faas__worker_end_pauses(function, runner->now);
-		choice->worker = faas__worker_pop_expired(function, runner->now, &choice->why);
-		if (choice->worker) {
-			choice->step = STEP_RETIRE;
-		} else if (wants_provisioned(function, runner->now) && faas__share_take(function)) {
-			choice->worker = faas__worker_new(function);
-			if (choice->worker) {
-				choice->step = STEP_PROVISION;
-				faas__service(function)->counts.provisioned_starts++;
-				function->starting++;
-				function->active++;
-				faas__slot_raise_peak(function);
-			} else {
-				faas__share_give_unused(function);
-				faas__worker_out_of_memory(function, runner->now);
-			}
-		}
-		if (choice->step != STEP_NOTHING) {
-			/* Perhaps not the last. */
-			store_seq_cst(&function->chores, 1);
+	if (unlikely(load_seq_cst(&function->chores) != 0)) {
+		store_seq_cst(&function->chores, 0);
+		if (choose_chore(function, runner, choice))
 			return;
-		}
-		faas__worker_arm_timer(function);
 	}
 	choose_batch(function, runner, choice);
 }

@@ -7,6 +7,8 @@
 
 #include <stddef.h>
 
+#include "base/atomics.h"
+
 #define FIRST_SHIFT 6u /* bucket 0 begins at 4 << 6 = 256 ns */
 #define END_NS ((uint64_t)8 << 37) /* where the last bucket would end */
 
@@ -44,7 +46,7 @@ uint64_t faas__histogram_value(uint32_t bucket)
 }
 
 /* The value that `permille` of all are not above. */
-static uint64_t percentile(const struct histogram *histogram, uint64_t total, uint64_t permille, uint64_t max)
+seldom static uint64_t percentile(const struct histogram *histogram, uint64_t total, uint64_t permille, uint64_t max)
 {
 	uint64_t rank = total / 1000 * permille + (total % 1000 * permille + 999) / 1000, seen = 0;
 
@@ -58,7 +60,7 @@ static uint64_t percentile(const struct histogram *histogram, uint64_t total, ui
 	return max;
 }
 
-void faas__latency_summary(const struct histogram *histogram, const struct duration_sum *sum,
+seldom void faas__latency_summary(const struct histogram *histogram, const struct duration_sum *sum,
                            struct faas_latency_stats *ret_stats)
 {
 	uint64_t total = 0;
