@@ -157,6 +157,18 @@ static void prepare_deferral(void)
 	assert_int_equal(1, scene.hold.count);
 }
 
+/* The destination is registered when somebody passes records on to it already. */
+static void prepare_deferral_first(void)
+{
+	scene.hold.reply = "early";
+	add(FAAS_FUNCTION(.handler = hold_handler, .user = &scene.hold, .attempts = 2, .on_success = "g",
+	                  .jitter_percent = FAAS_NONE));
+	prepare_nothing();
+	scene.letter = bed_start(&scene.bed, "f", NULL);
+	bed_run(&scene.bed);
+	assert_int_equal(1, scene.hold.count);
+}
+
 static int do_complete(void)
 {
 	return faas_complete(scene.hold.tokens[0], large, sizeof(large), "application/octet-stream");
@@ -212,6 +224,7 @@ static const struct scenario scenarios[] = {
 	{"purge", prepare_letters, do_purge, 1, check_purged},
 	{"cancel_all", prepare_many, do_cancel_all, 1, check_cancelled},
 	{"complete", prepare_deferral, do_complete, 0, check_completed},
+	{"complete, the destination being the younger", prepare_deferral_first, do_complete, 0, check_completed},
 	{"complete_failed", prepare_deferral, do_complete_failed, 1, check_failed},
 	{"deferral_unref", prepare_deferral, do_give_back, 1, check_failed},
 	{"cancel", prepare_deferral, do_cancel, 1, check_nothing},

@@ -114,6 +114,35 @@ static void refused_memory_is_told_and_no_more(void **state)
 	pool_close(&pool);
 }
 
+/* Without memory for another magazine they go back to their slabs. */
+static void freeing_needs_no_memory(void **state)
+{
+	enum { BLOCKS = 5000 };
+	static void *blocks[BLOCKS];
+	struct block_cache cache = {0}, fresh = {0};
+	struct block_pool pool;
+
+	(void)state;
+	pool_open(&pool);
+	for (int round = 0; round < 3; round++) {
+		for (size_t i = 0; i < BLOCKS; i++) {
+			blocks[i] = faas__block_alloc(&pool, &cache, 192);
+			assert_non_null(blocks[i]);
+			mark(blocks[i], 192, (unsigned char)i);
+		}
+		unit_refuse_from(round * 3);
+		for (size_t i = 0; i < BLOCKS; i++) {
+			assert_true(is_marked(blocks[i], 192, (unsigned char)i));
+			/* By a thread that has no magazine yet, and by one that has. */
+			faas__block_free(&pool, i % 2 ? &fresh : &cache, blocks[i], 192);
+		}
+		unit_refuse_from(-1);
+		faas__block_cache_flush(&pool, &fresh);
+	}
+	faas__block_cache_flush(&pool, &cache);
+	pool_close(&pool);
+}
+
 /* What lay unused from one trim to the next goes back; what is in use stays. */
 static void a_burst_goes_back_and_a_working_set_stays(void **state)
 {
@@ -255,6 +284,7 @@ int main(void)
 		cmocka_unit_test(sizes_are_steps),
 		cmocka_unit_test(blocks_do_not_overlap),
 		cmocka_unit_test(refused_memory_is_told_and_no_more),
+		cmocka_unit_test(freeing_needs_no_memory),
 		cmocka_unit_test(a_burst_goes_back_and_a_working_set_stays),
 		cmocka_unit_test(blocks_travel_between_threads),
 	};
