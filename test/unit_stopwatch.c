@@ -28,10 +28,11 @@ static void another_clock_is_read_each_time(void **state)
 	(void)state;
 	assert_int_equal(FAAS_OK, faas_clock_new_manual(0, &manual));
 	faas__stopwatch_init(&watch, manual);
-	for (int i = 0; i < 1000; i++) {
+	/* At a rate that a counter might have. */
+	for (int i = 0; i < 100000; i++) {
 		now = faas__stopwatch_now(&watch, now);
-		assert_int_equal((int64_t)i * 5000000, now);
-		assert_int_equal(FAAS_OK, faas_clock_advance(manual, 5000000));
+		assert_int_equal((int64_t)i * 50, now);
+		assert_int_equal(FAAS_OK, faas_clock_advance(manual, 50));
 	}
 	faas_clock_unref(manual);
 
@@ -80,12 +81,12 @@ static void a_counter_that_changes_its_rate_is_not_used(void **state)
 		(void)faas__stopwatch_look(&watch);
 	if (watch.limit == 0)
 		skip();
-	/* As if it had counted twice as fast for two seconds. */
-	for (int i = 0; i < 1000 && watch.limit != 0; i++) {
+	/* As if it had counted twice as fast for two seconds. A pair of readings may lie too far apart: then another one. */
+	do {
 		watch.began_at = watch.at - 2000000000;
 		watch.began_counter = watch.counter - 2 * ((uint64_t)2000000000 << 32) / watch.scale;
 		(void)faas__stopwatch_look(&watch);
-	}
+	} while (watch.limit != 0 && watch.at - watch.began_at >= 2000000000);
 	assert_int_equal(0, watch.limit);
 	assert_true(watch.began_at < 0);
 	/* The clock it is, from now on. */
@@ -94,6 +95,25 @@ static void a_counter_that_changes_its_rate_is_not_used(void **state)
 
 		assert_true(before <= now && now <= faas__clock_now(NULL));
 	}
+	assert_true(watch.began_at < 0);
+}
+
+static void a_slow_counter_is_not_used(void **state)
+{
+	struct stopwatch watch;
+
+	(void)state;
+	faas__stopwatch_init(&watch, NULL);
+	(void)faas__stopwatch_look(&watch);
+	if (watch.began_at < 0)
+		skip();
+	/* As if it had counted a few times in two milliseconds. */
+	do {
+		watch.began_at = watch.at - 2000000;
+		watch.began_counter = watch.counter;
+		(void)faas__stopwatch_look(&watch);
+	} while (watch.began_at >= 0 && watch.limit == 0);
+	assert_int_equal(0, watch.limit);
 	assert_true(watch.began_at < 0);
 }
 
@@ -125,6 +145,7 @@ int main(void)
 		cmocka_unit_test(another_clock_is_read_each_time),
 		cmocka_unit_test(it_runs_neither_ahead_nor_backwards),
 		cmocka_unit_test(a_counter_that_changes_its_rate_is_not_used),
+		cmocka_unit_test(a_slow_counter_is_not_used),
 		cmocka_unit_test(after_a_long_pause_the_rate_is_measured_anew),
 	};
 
