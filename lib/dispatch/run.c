@@ -395,7 +395,7 @@ static bool take(struct turn *turn, struct thread *thread)
 	case STEP_BATCH:
 		if (choice.count > 1) {
 			store_seq_cst(&executor->published_now, runner->now);
-			faas__monitor_tick(executor);
+			faas__monitor_tick_soon(executor);
 		}
 		run_batch(runner, function, &choice);
 		break;

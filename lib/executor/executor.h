@@ -237,11 +237,12 @@ struct monitor {
 	bool is_poked;         /* under mu */
 	bool is_stopping;      /* under mu */
 	atomic_i64 wake_at;    /* monitor writes: until when it sleeps; TIME_NEVER also while it is awake */
-	atomic_u32 is_ticking; /* monitor writes: it looks every TICK_NS */
+	atomic_u32 is_ticking; /* monitor writes: it looks every TICK_NS; TICKING_CALMLY: every few */
 	atomic_u32 wants_thread;
 	int64_t trim_due;      /* monitor only; 0: none */
 	uint32_t trims_left;   /* monitor only */
 	uint32_t waited_ticks; /* monitor only: ticks in a row that saw turns waiting */
+	uint32_t calm_ticks;   /* monitor only: looks in a row that found nothing to do */
 	uint64_t seen_taken;   /* monitor only: at the last look */
 };
 
@@ -377,9 +378,19 @@ static inline void faas__monitor_before(struct executor *executor, int64_t due)
 		faas__monitor_poke(executor);
 }
 
+#define TICKING 1u
+#define TICKING_CALMLY 2u
+
 static inline void faas__monitor_tick(struct executor *executor)
 {
 	if (unlikely(load_seq_cst(&executor->monitor.is_ticking) == 0))
+		faas__monitor_poke(executor);
+}
+
+/* The same for what may have to be noticed soon. */
+static inline void faas__monitor_tick_soon(struct executor *executor)
+{
+	if (unlikely(load_seq_cst(&executor->monitor.is_ticking) != TICKING))
 		faas__monitor_poke(executor);
 }
 

@@ -5,7 +5,8 @@
  * It sees deadlines pass, fires timers, starts threads, and notices when running threads are blocked rather than busy.
  * To cost nothing per run, it is not told of deadlines: it sleeps until the earliest deadline among the slots and until
  * now + the shortest deadline there is, because nothing that begins after its look can be due earlier. While work waits
- * or a time is published it looks every millisecond (it ticks). After everything has come to rest it looks once more
+ * or a time is published it looks every millisecond (it ticks), or less often where it has found nothing to do for a while
+ * and nothing stands behind a run that could turn out to be long. After everything has come to rest it looks once more
  * and then sleeps until poked, so that an idle runtime uses no processor at all and a runtime that is used now and then
  * does not pay for waking its monitor each time.
  *
@@ -22,6 +23,8 @@
 #include "executor/executor.h"
 
 #define TRIM_NS 200000000
+#define CALM_TICKS 8     /* after so many looks that found nothing to do, the next ones come half as often, */
+#define LONGEST_SHIFT 2u /* but not less often than every fourth */
 
 /* ---- Deadlines --------------------------------------------------------------------------------------------------- */
 
@@ -300,16 +303,13 @@ static bool may_grow(struct executor *executor, const struct census *census)
 	       census->running + count_starved(executor) < executor->base_threads;
 }
 
-static void grow(struct executor *executor, const struct census *census)
+static void grow(struct executor *executor, const struct census *census, bool stands_still)
 {
 	struct monitor *monitor = &executor->monitor;
 	/* Asked for after a turn was put in the queue; so if it was asked for, the turn is seen, or was taken by others. */
 	bool wanted = exchange_seq_cst(&monitor->wants_thread, 0) != 0;
 	bool waits = load_seq_cst(&executor->run_queue.count) > 0;
-	uint64_t taken = load_relaxed(&executor->run_queue.taken);
-	bool stands_still = taken == monitor->seen_taken;
 
-	monitor->seen_taken = taken;
 	monitor->waited_ticks = waits ? monitor->waited_ticks + 1 : 0;
 	if (!waits)
 		return;
@@ -343,10 +343,24 @@ static int64_t later(int64_t now, int64_t duration)
 	return duration < TIME_NEVER - now ? now + duration : TIME_NEVER;
 }
 
-static bool wants_ticks(struct executor *executor)
+/*
+ * When to look again while work waits or a time is published; TIME_NEVER. Each look takes a processor from a thread for a
+ * moment. Where all threads there are to be have been seen at work for a while, one turn after the other, and nothing was
+ * taken ahead that could have to be handed back, fewer looks will do.
+ */
+static int64_t tick_ns(struct executor *executor, const struct census *census, bool stands_still)
 {
-	return load_seq_cst(&executor->run_queue.count) > 0 || load_seq_cst(&executor->published_now) != 0 ||
-	       load_seq_cst(&executor->monitor.wants_thread) != 0 || is_any_ahead(executor);
+	struct monitor *monitor = &executor->monitor;
+	bool is_ahead = is_any_ahead(executor), publishes = load_seq_cst(&executor->published_now) != 0;
+	bool wants_thread = load_seq_cst(&monitor->wants_thread) != 0;
+
+	if (stands_still || is_ahead || publishes || wants_thread || census->running < executor->base_threads)
+		monitor->calm_ticks = 0;
+	else if (monitor->calm_ticks < CALM_TICKS * LONGEST_SHIFT)
+		monitor->calm_ticks++;
+	if (load_seq_cst(&executor->run_queue.count) == 0 && !publishes && !wants_thread && !is_ahead)
+		return TIME_NEVER;
+	return TICK_NS << monitor->calm_ticks / CALM_TICKS;
 }
 
 /* Trims while there is activity, and twice after its end: first to learn what lay unused since, then to free it. */
@@ -373,13 +387,16 @@ static int64_t look(struct executor *executor, bool was_poked, bool *was_busy)
 	struct monitor *monitor = &executor->monitor;
 	bool waits = load_seq_cst(&executor->run_queue.count) > 0;
 	int64_t now = faas__executor_now(executor), next;
+	uint64_t taken = load_relaxed(&executor->run_queue.taken);
+	bool stands_still = taken == monitor->seen_taken, is_busy;
 	struct census census;
-	bool is_busy;
+	int64_t tick;
 
+	monitor->seen_taken = taken;
 	faas__executor_fire(executor, now);
 	hand_back_batches(executor);
 	census = take_census(executor, load_relaxed(&monitor->is_ticking) != 0);
-	grow(executor, &census);
+	grow(executor, &census, stands_still);
 	check_published(executor, now);
 	faas__threads_reap(executor);
 	is_busy = census.busy > 0 || waits || was_poked;
@@ -392,9 +409,10 @@ static int64_t look(struct executor *executor, bool was_poked, bool *was_busy)
 		next = min_time(next, monitor->trim_due);
 	*was_busy = is_busy;
 	store_seq_cst(&monitor->is_ticking, 0);
-	if (wants_ticks(executor)) {
-		store_seq_cst(&monitor->is_ticking, 1);
-		next = min_time(next, now + TICK_NS);
+	tick = tick_ns(executor, &census, stands_still);
+	if (tick != TIME_NEVER) {
+		store_seq_cst(&monitor->is_ticking, tick == TICK_NS ? TICKING : TICKING_CALMLY);
+		next = min_time(next, now + tick);
 	}
 	return next;
 }
