@@ -18,8 +18,10 @@
  *
  * Where no memory is left for another magazine, blocks go back to their slabs at once: freeing does not fail.
  *
- * Locks: a depot's mutex, held for a moment; no other lock is taken under it. The allocator is called under it where
- * memory is given back (it may not call back).
+ * Magazines, too, come from slabs, so that those of a burst leave no gaps in the allocator's memory.
+ *
+ * Locks: a depot's mutex, held for a moment; no other lock is taken under it, but for that of the magazines' slabs. The
+ * allocator is called under them where memory is given back (it may not call back).
  *
  * Source: Bonwick and Adams, "Magazines and Vmem", USENIX 2001, sections 3 (magazines) and 3.5 (the working set).
  */
@@ -33,7 +35,8 @@
 #define SLAB_BYTES 262144u
 #define SLAB_HEADER 64u
 #define MAGAZINE_BYTES 8192u /* of blocks in a magazine, so that large sizes hoard no more than small ones */
-#define MAGAZINE_MAX 64u
+#define MAGAZINE_MAX 62u     /* so that one fills a slot, */
+#define MAGAZINE_SLOT 512u   /* of this size, in slabs of their own */
 #define FETCH_AHEAD 2u       /* blocks */
 
 /* In its slab. */
@@ -57,28 +60,6 @@ static uint32_t magazine_capacity(size_t class)
 	return count > MAGAZINE_MAX ? MAGAZINE_MAX : (uint32_t)count;
 }
 
-static size_t magazine_bytes(size_t class)
-{
-	return sizeof(struct magazine) + magazine_capacity(class) * sizeof(void *);
-}
-
-/* Without blocks. NULL: no memory. */
-static struct magazine *magazine_new(struct block_pool *pool, size_t class)
-{
-	struct magazine *magazine = faas__alloc(&pool->allocator, magazine_bytes(class));
-
-	if (!magazine)
-		return NULL;
-	magazine->count = 0;
-	magazine->capacity = magazine_capacity(class);
-	return magazine;
-}
-
-static void magazine_free(struct block_pool *pool, size_t class, struct magazine *magazine)
-{
-	faas__free(&pool->allocator, magazine, magazine_bytes(class));
-}
-
 static void push(struct magazine **stack, struct magazine *magazine)
 {
 	magazine->below = *stack;
@@ -97,6 +78,12 @@ static struct magazine *pop(struct magazine **stack)
 static struct slab *slab_of(void *block)
 {
 	return (struct slab *)((uintptr_t)block & ~(uintptr_t)(SLAB_BYTES - 1));
+}
+
+/* The first of the blocks that were never handed out. */
+static char *uncut_of(struct slab *slab)
+{
+	return (char *)slab + SLAB_HEADER + (size_t)(slab->total - slab->uncut) * slab->size;
 }
 
 static bool slab_is_whole(const struct slab *slab)
@@ -124,22 +111,29 @@ static void slab_free(struct block_pool *pool, struct slab *slab)
 	faas__free_aligned(&pool->allocator, slab, SLAB_BYTES, SLAB_BYTES);
 }
 
+static int depot_init(struct depot *depot)
+{
+	memset(depot, 0, sizeof(*depot));
+	list_init(&depot->partial);
+	return faas__mutex_init(&depot->mu);
+}
+
 seldom int faas__block_pool_init(struct block_pool *pool, const struct allocator *allocator)
 {
-	assert(sizeof(struct slab) <= SLAB_HEADER);
-	pool->allocator = *allocator;
-	for (size_t i = 0; i < BLOCK_CLASSES; i++) {
-		struct depot *depot = &pool->depots[i];
+	size_t made = 0;
 
-		memset(depot, 0, sizeof(*depot));
-		list_init(&depot->partial);
-		if (faas__mutex_init(&depot->mu) != FAAS_OK) {
-			while (i-- > 0)
-				faas__mutex_deinit(&pool->depots[i].mu);
-			return FAAS_ETHREAD;
-		}
-	}
-	return FAAS_OK;
+	assert(sizeof(struct slab) <= SLAB_HEADER && sizeof(struct magazine) + MAGAZINE_MAX * sizeof(void *) <= MAGAZINE_SLOT);
+	pool->allocator = *allocator;
+	if (depot_init(&pool->magazines) != FAAS_OK)
+		return FAAS_ETHREAD;
+	while (made < BLOCK_CLASSES && depot_init(&pool->depots[made]) == FAAS_OK)
+		made++;
+	if (made == BLOCK_CLASSES)
+		return FAAS_OK;
+	while (made > 0)
+		faas__mutex_deinit(&pool->depots[--made].mu);
+	faas__mutex_deinit(&pool->magazines.mu);
+	return FAAS_ETHREAD;
 }
 
 static void return_to_slab(struct block_pool *pool, struct depot *depot, void *memory) holds_lock(depot->mu)
@@ -167,9 +161,15 @@ static void empty(struct block_pool *pool, struct depot *depot, struct magazine 
 		return_to_slab(pool, depot, magazine->blocks[--magazine->count]);
 }
 
-seldom static void trim_depot(struct block_pool *pool, size_t class, bool all)
+static void magazine_free(struct block_pool *pool, struct magazine *magazine)
 {
-	struct depot *depot = &pool->depots[class];
+	faas__mutex_lock(&pool->magazines.mu);
+	return_to_slab(pool, &pool->magazines, magazine);
+	faas__mutex_unlock(&pool->magazines.mu);
+}
+
+seldom static void trim_depot(struct block_pool *pool, struct depot *depot, bool all)
+{
 	struct magazine *magazine;
 	uint32_t surplus;
 
@@ -179,10 +179,10 @@ seldom static void trim_depot(struct block_pool *pool, size_t class, bool all)
 		magazine = pop(&depot->full);
 		depot->full_count--;
 		empty(pool, depot, magazine);
-		magazine_free(pool, class, magazine);
+		magazine_free(pool, magazine);
 	}
 	while ((magazine = pop(&depot->empty)) != NULL)
-		magazine_free(pool, class, magazine);
+		magazine_free(pool, magazine);
 	depot->full_low = depot->full_count;
 	if (depot->last_empty && (all || depot->full_count == 0)) {
 		slab_free(pool, depot->last_empty);
@@ -194,7 +194,9 @@ seldom static void trim_depot(struct block_pool *pool, size_t class, bool all)
 void faas__block_pool_trim(struct block_pool *pool, bool all)
 {
 	for (size_t i = 0; i < BLOCK_CLASSES; i++)
-		trim_depot(pool, i, all);
+		trim_depot(pool, &pool->depots[i], all);
+	/* Last, since the others give theirs back. */
+	trim_depot(pool, &pool->magazines, all);
 }
 
 seldom void faas__block_pool_deinit(struct block_pool *pool)
@@ -204,6 +206,8 @@ seldom void faas__block_pool_deinit(struct block_pool *pool)
 		assert(list_empty(&pool->depots[i].partial));
 		faas__mutex_deinit(&pool->depots[i].mu);
 	}
+	assert(list_empty(&pool->magazines.partial));
+	faas__mutex_deinit(&pool->magazines.mu);
 }
 
 /* A slab with free blocks; NULL: there is none. */
@@ -218,6 +222,39 @@ static struct slab *slab_with_room(struct depot *depot) holds_lock(depot->mu)
 	if (slab)
 		list_push_back(&depot->partial, &slab->node);
 	return slab;
+}
+
+/* Without blocks. NULL: no memory. */
+static struct magazine *magazine_new(struct block_pool *pool, size_t class)
+{
+	struct depot *depot = &pool->magazines;
+	struct magazine *magazine;
+	struct slab *slab;
+
+	faas__mutex_lock(&depot->mu);
+	slab = slab_with_room(depot);
+	if (!slab) {
+		faas__mutex_unlock(&depot->mu);
+		slab = slab_new(pool, MAGAZINE_SLOT / BLOCK_STEP);
+		if (!slab)
+			return NULL;
+		faas__mutex_lock(&depot->mu);
+		list_push_back(&depot->partial, &slab->node);
+	}
+	if (slab->free) {
+		magazine = (struct magazine *)(void *)slab->free;
+		slab->free = slab->free->next;
+		slab->free_count--;
+	} else {
+		magazine = (struct magazine *)(void *)uncut_of(slab);
+		slab->uncut--;
+	}
+	if (!slab->free && slab->uncut == 0)
+		list_remove(&slab->node);
+	faas__mutex_unlock(&depot->mu);
+	magazine->count = 0;
+	magazine->capacity = magazine_capacity(class);
+	return magazine;
 }
 
 /* Blocks that were never handed out, one behind the other. Nobody has touched them. */
@@ -238,7 +275,7 @@ static void take_from(struct slab *slab, struct magazine *magazine, struct fresh
 	if (magazine->count == 0) {
 		fresh->size = slab->size;
 		fresh->count = slab->uncut < magazine->capacity ? slab->uncut : magazine->capacity;
-		fresh->first = (char *)slab + SLAB_HEADER + (size_t)(slab->total - slab->uncut) * slab->size;
+		fresh->first = uncut_of(slab);
 		slab->uncut -= fresh->count;
 	}
 	if (!slab->free && slab->uncut == 0)
@@ -414,7 +451,7 @@ seldom static void flush_magazine(struct block_pool *pool, size_t class, struct 
 	faas__mutex_lock(&depot->mu);
 	empty(pool, depot, *at);
 	faas__mutex_unlock(&depot->mu);
-	magazine_free(pool, class, *at);
+	magazine_free(pool, *at);
 	*at = NULL;
 }
 

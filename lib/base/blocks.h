@@ -40,6 +40,7 @@ struct depot {
 struct block_pool {
 	struct allocator allocator; /* fixed after init */
 	struct depot depots[BLOCK_CLASSES];
+	struct depot magazines;     /* slabs of magazines; nothing but slabs */
 };
 
 /* A thread's (or stripe's) own blocks; the owner alone touches it. Zeroed memory is an empty cache. */
