@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Clocks. A runtime without one uses the system's monotonic clock. A manual clock stands still until the test moves
- * it: with it (and without threads) a runtime is a deterministic state machine.
+ * Clocks. A runtime without one uses the system's monotonic clock; where the processor has a counter that runs at a
+ * constant rate, a thread goes by that for up to 20 us after it has read the clock, so that the time of one short run may
+ * be some nanoseconds off, for which its neighbour's makes up. A manual clock stands still until the test moves it: with
+ * it (and without threads) a runtime is a deterministic state machine.
  */
 #ifndef FAAS_CLOCK_H
 #define FAAS_CLOCK_H
