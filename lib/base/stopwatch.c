@@ -4,7 +4,7 @@
  *
  * A measurement takes a pair of readings, of clock and counter, and another one at least a millisecond later. A thread
  * may be held up between the two readings of a pair; so the counter is read on both sides of the clock, and a pair that
- * lies too far apart is passed over.
+ * lies too far apart is read again. Where they always do, the counter would gain nothing.
  */
 #include "base/stopwatch.h"
 
@@ -15,6 +15,7 @@
 #define SHORTEST_NS 1000000    /* of a measurement */
 #define AGAIN_NS 1000000000    /* after which the rate is measured anew */
 #define PAIR_SHARE 1000        /* a pair may lie apart by this part of the measurement */
+#define PAIR_TRIES 3
 #define AGREEMENT 256          /* two measurements may differ by this part */
 #define LEAST_SCALE (1u << 24) /* 1/256 ns a count; nothing counts that fast, */
 #define MOST_SCALE 0xffffffffu /* nor slower than this and is any better than the clock */
@@ -44,6 +45,13 @@ static void begin(struct stopwatch *watch)
 	watch->began_counter = watch->counter;
 }
 
+/* From now on it is the clock. */
+static void stop(struct stopwatch *watch)
+{
+	watch->began_at = -1;
+	watch->limit = 0;
+}
+
 /* The scale of a finished measurement; 0: the counter is no use. */
 static uint64_t scale_of(const struct stopwatch *watch, int64_t ns)
 {
@@ -70,8 +78,7 @@ static void measure(struct stopwatch *watch)
 	scale = scale_of(watch, ns);
 	difference = scale > watch->scale ? scale - watch->scale : watch->scale - scale;
 	if (scale == 0 || (watch->limit != 0 && difference > watch->scale / AGREEMENT)) {
-		watch->began_at = -1;
-		watch->limit = 0;
+		stop(watch);
 		return;
 	}
 	watch->scale = scale;
@@ -79,19 +86,29 @@ static void measure(struct stopwatch *watch)
 	begin(watch);
 }
 
-int64_t faas__stopwatch_look(struct stopwatch *watch)
+/* Whether clock and counter were read right after each other. */
+static bool read_pair(struct stopwatch *watch)
 {
-	bool measures = watch->limit == 0 || watch->at - watch->began_at >= AGAIN_NS;
-	uint64_t before = 0;
+	uint64_t before = faas__counter();
 
-	if (unlikely(watch->began_at < 0))
-		return faas__clock_now(watch->clock);
-	if (unlikely(measures))
-		before = faas__counter();
 	watch->at = faas__clock_now(watch->clock);
 	watch->counter = faas__counter();
 	/* At a rate of a few counts a nanosecond, the shortest measurement is some millions of counts. */
-	if (unlikely(measures) && watch->counter - before < SHORTEST_NS / PAIR_SHARE)
+	return watch->counter - before < SHORTEST_NS / PAIR_SHARE;
+}
+
+int64_t faas__stopwatch_look(struct stopwatch *watch)
+{
+	bool is_good = false;
+
+	if (unlikely(watch->began_at < 0))
+		return faas__clock_now(watch->clock);
+	/* After a bad pair the thread would live in the past for a while. */
+	for (int tries = 0; tries < PAIR_TRIES && !is_good; tries++)
+		is_good = read_pair(watch);
+	if (unlikely(!is_good)) /* that is how long the clock takes */
+		stop(watch);
+	else if (unlikely(watch->limit == 0 || watch->at - watch->began_at >= AGAIN_NS))
 		measure(watch);
 	return watch->at;
 }
