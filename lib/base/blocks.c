@@ -53,6 +53,9 @@ struct slab {
 	uint32_t size;
 };
 
+_Static_assert(sizeof(struct slab) <= SLAB_HEADER, "a slab's header");
+_Static_assert(sizeof(struct magazine) + MAGAZINE_MAX * sizeof(void *) <= MAGAZINE_SLOT, "a magazine's slot");
+
 static uint32_t magazine_capacity(size_t class)
 {
 	size_t count = MAGAZINE_BYTES / (class * BLOCK_STEP);
@@ -122,7 +125,6 @@ seldom int faas__block_pool_init(struct block_pool *pool, const struct allocator
 {
 	size_t made = 0;
 
-	assert(sizeof(struct slab) <= SLAB_HEADER && sizeof(struct magazine) + MAGAZINE_MAX * sizeof(void *) <= MAGAZINE_SLOT);
 	pool->allocator = *allocator;
 	if (depot_init(&pool->magazines) != FAAS_OK)
 		return FAAS_ETHREAD;
@@ -161,14 +163,14 @@ static void empty(struct block_pool *pool, struct depot *depot, struct magazine 
 		return_to_slab(pool, depot, magazine->blocks[--magazine->count]);
 }
 
-static void magazine_free(struct block_pool *pool, struct magazine *magazine)
+static void give_one(struct block_pool *pool, struct depot *depot, void *block) without_lock(depot->mu)
 {
-	faas__mutex_lock(&pool->magazines.mu);
-	return_to_slab(pool, &pool->magazines, magazine);
-	faas__mutex_unlock(&pool->magazines.mu);
+	faas__mutex_lock(&depot->mu);
+	return_to_slab(pool, depot, block);
+	faas__mutex_unlock(&depot->mu);
 }
 
-seldom static void trim_depot(struct block_pool *pool, struct depot *depot, bool all)
+seldom static void trim_depot(struct block_pool *pool, struct depot *depot, bool all) without_lock(depot->mu)
 {
 	struct magazine *magazine;
 	uint32_t surplus;
@@ -179,10 +181,10 @@ seldom static void trim_depot(struct block_pool *pool, struct depot *depot, bool
 		magazine = pop(&depot->full);
 		depot->full_count--;
 		empty(pool, depot, magazine);
-		magazine_free(pool, magazine);
+		give_one(pool, &pool->magazines, magazine);
 	}
 	while ((magazine = pop(&depot->empty)) != NULL)
-		magazine_free(pool, magazine);
+		give_one(pool, &pool->magazines, magazine);
 	depot->full_low = depot->full_count;
 	if (depot->last_empty && (all || depot->full_count == 0)) {
 		slab_free(pool, depot->last_empty);
@@ -224,34 +226,43 @@ static struct slab *slab_with_room(struct depot *depot) holds_lock(depot->mu)
 	return slab;
 }
 
-/* Without blocks. NULL: no memory. */
-static struct magazine *magazine_new(struct block_pool *pool, size_t class)
+/* One block straight from a slab. NULL: no memory. */
+static void *take_one(struct block_pool *pool, struct depot *depot, size_t class)
 {
-	struct depot *depot = &pool->magazines;
-	struct magazine *magazine;
 	struct slab *slab;
+	void *block;
 
 	faas__mutex_lock(&depot->mu);
 	slab = slab_with_room(depot);
 	if (!slab) {
 		faas__mutex_unlock(&depot->mu);
-		slab = slab_new(pool, MAGAZINE_SLOT / BLOCK_STEP);
+		slab = slab_new(pool, class);
 		if (!slab)
 			return NULL;
 		faas__mutex_lock(&depot->mu);
 		list_push_back(&depot->partial, &slab->node);
 	}
-	if (slab->free) {
-		magazine = (struct magazine *)(void *)slab->free;
+	block = slab->free;
+	if (block) {
 		slab->free = slab->free->next;
 		slab->free_count--;
 	} else {
-		magazine = (struct magazine *)(void *)uncut_of(slab);
+		block = uncut_of(slab);
 		slab->uncut--;
 	}
 	if (!slab->free && slab->uncut == 0)
 		list_remove(&slab->node);
 	faas__mutex_unlock(&depot->mu);
+	return block;
+}
+
+/* Without blocks. NULL: no memory. */
+static struct magazine *magazine_new(struct block_pool *pool, size_t class)
+{
+	struct magazine *magazine = take_one(pool, &pool->magazines, MAGAZINE_SLOT / BLOCK_STEP);
+
+	if (!magazine)
+		return NULL;
 	magazine->count = 0;
 	magazine->capacity = magazine_capacity(class);
 	return magazine;
@@ -430,15 +441,21 @@ void faas__block_free(struct block_pool *pool, struct block_cache *cache, void *
 	if (unlikely(!loaded || loaded->count == loaded->capacity)) {
 		loaded = unload(pool, cache, class);
 		if (!loaded) {
-			struct depot *depot = &pool->depots[class];
-
-			faas__mutex_lock(&depot->mu);
-			return_to_slab(pool, depot, memory);
-			faas__mutex_unlock(&depot->mu);
+			give_one(pool, &pool->depots[class], memory);
 			return;
 		}
 	}
 	loaded->blocks[loaded->count++] = memory;
+}
+
+void *faas__block_alloc_alone(struct block_pool *pool, size_t size)
+{
+	return take_one(pool, &pool->depots[size / BLOCK_STEP], size / BLOCK_STEP);
+}
+
+void faas__block_free_alone(struct block_pool *pool, void *memory, size_t size)
+{
+	give_one(pool, &pool->depots[size / BLOCK_STEP], memory);
 }
 
 seldom static void flush_magazine(struct block_pool *pool, size_t class, struct magazine **at)
@@ -451,7 +468,7 @@ seldom static void flush_magazine(struct block_pool *pool, size_t class, struct 
 	faas__mutex_lock(&depot->mu);
 	empty(pool, depot, *at);
 	faas__mutex_unlock(&depot->mu);
-	magazine_free(pool, *at);
+	give_one(pool, &pool->magazines, *at);
 	*at = NULL;
 }
 

@@ -70,6 +70,10 @@ static inline size_t faas__block_size(size_t bytes)
 void *faas__block_alloc(struct block_pool *pool, struct block_cache *cache, size_t size);
 void faas__block_free(struct block_pool *pool, struct block_cache *cache, void *block, size_t size);
 
+/* The same for those that are few and stay long, of BLOCK_MAX at most: without a cache, under a lock. */
+void *faas__block_alloc_alone(struct block_pool *pool, size_t size);
+void faas__block_free_alone(struct block_pool *pool, void *block, size_t size);
+
 /* The block that this cache will most likely give out a few calls from now; NULL: it cannot be told. */
 static inline const void *faas__block_ahead(const struct block_cache *cache, size_t size)
 {

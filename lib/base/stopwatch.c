@@ -14,7 +14,7 @@
 
 #define SHORTEST_NS 1000000    /* of a measurement */
 #define AGAIN_NS 1000000000    /* after which the rate is measured anew */
-#define PAIR_SHARE 1000        /* a pair may lie apart by this part of the measurement */
+#define PAIR_COUNTS 1000u      /* that a pair may lie apart; the shortest measurement is some millions of counts */
 #define PAIR_TRIES 3
 #define AGREEMENT 256          /* two measurements may differ by this part */
 #define LEAST_SCALE (1u << 24) /* 1/256 ns a count; nothing counts that fast, */
@@ -93,8 +93,7 @@ static bool read_pair(struct stopwatch *watch)
 
 	watch->at = faas__clock_now(watch->clock);
 	watch->counter = faas__counter();
-	/* At a rate of a few counts a nanosecond, the shortest measurement is some millions of counts. */
-	return watch->counter - before < SHORTEST_NS / PAIR_SHARE;
+	return watch->counter - before < PAIR_COUNTS;
 }
 
 int64_t faas__stopwatch_look(struct stopwatch *watch)

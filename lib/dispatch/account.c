@@ -2,9 +2,9 @@
 /*
  * Counts that add up at every moment, without a shared line touched per event.
  *
- * A thread counts what it does with a batch in a tally of its own (tally.c), which hangs in the function's list while the batch
- * runs and is folded into the function's counts, under the function's lock, when it is over. A snapshot, under the same
- * lock, adds the counts and the tallies. It reads sinks before sources: ends, then starts, then `accepted`; each event
+ * A thread counts what it does with a batch in a tally of its own (tally.c), which hangs in the function's list while the
+ * batch runs and is folded into the function's counts, under the function's lock, when it is over. A snapshot, under the
+ * same lock, adds the counts and the tallies. It reads sinks before sources: ends, then starts, then `accepted`; each event
  * passes these the other way round, so that what is derived from differences,
  *
  *     running = started - started_ends - retries - deferred
@@ -134,7 +134,7 @@ static void take_snapshot(const faas_function *function, struct snapshot *snapsh
 	snapshot->counts = service->counts;
 	snapshot->rejections = function->rejections;
 	snapshot->delayed = faas__queue_delayed(function);
-	snapshot->deferred = faas__service(function)->deferred;
+	snapshot->deferred = service->deferred;
 	snapshot->letters = service->letters_count;
 	memset(&snapshot->queue_histogram, 0, sizeof(snapshot->queue_histogram));
 	memset(&snapshot->run_histogram, 0, sizeof(snapshot->run_histogram));
@@ -391,11 +391,12 @@ int faas_runtime_stats(faas_runtime *runtime, struct faas_runtime_stats *ret_sta
 
 bool faas__function_is_settled(faas_function *function)
 {
+	const struct counts *counts;
 	uint64_t ended;
 
 	faas__mutex_lock(&function->mu);
-	ended = sum_ends(faas__service(function)->counts.started_ends) + sum_ends(faas__service(function)->counts.unstarted_ends);
-	ended -= faas__service(function)->counts.unpublished;
+	counts = &faas__service(function)->counts;
+	ended = sum_ends(counts->started_ends) + sum_ends(counts->unstarted_ends) - counts->unpublished;
 	list_each(node, &function->tallies)
 		ended += load_acquire(&container_of(node, struct tally, node)->published);
 	faas__mutex_unlock(&function->mu);

@@ -18,12 +18,16 @@
 
 uint32_t faas__demand_target(const faas_function *function)
 {
-	return faas__service(function)->demand.target > function->provisioned ? faas__service(function)->demand.target : function->provisioned;
+	uint32_t target = faas__service(function)->demand.target;
+
+	return target > function->provisioned ? target : function->provisioned;
 }
 
 int64_t faas__demand_due(const faas_function *function)
 {
-	return faas__service(function)->demand.look_at != 0 ? faas__service(function)->demand.look_at : TIME_NEVER;
+	int64_t look_at = faas__service(function)->demand.look_at;
+
+	return look_at != 0 ? look_at : TIME_NEVER;
 }
 
 void faas__demand_wake(faas_function *function, int64_t now)
@@ -58,10 +62,11 @@ static uint32_t workers_for(double load)
 
 bool faas__demand_look(faas_function *function, int64_t now)
 {
-	struct demand *demand = &faas__service(function)->demand;
-	uint64_t accepted = load_acquire(&function->accepted) + faas__service(function)->counts.retries;
-	uint64_t runs = faas__service(function)->counts.run_time.count - demand->seen_runs;
-	double run_ns = (double)faas__service(function)->counts.run_time.sum_ns;
+	struct service *service = faas__service(function);
+	struct demand *demand = &service->demand;
+	uint64_t accepted = load_acquire(&function->accepted) + service->counts.retries;
+	uint64_t runs = service->counts.run_time.count - demand->seen_runs;
+	double run_ns = (double)service->counts.run_time.sum_ns;
 	uint32_t target, most = (uint32_t)MOST_WORKERS;
 
 	demand->arrivals += ((double)(accepted - demand->seen_accepted) - demand->arrivals) * SMOOTHING;

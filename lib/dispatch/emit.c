@@ -20,7 +20,7 @@ static inline faas_invocation *make(struct offer *offer, struct lane *lane, faas
 {
 	faas_invocation *invocation;
 
-	if (unlikely(!faas__function_is_in_service(function)) && faas__function_serve(function) != FAAS_OK)
+	if (unlikely(faas__function_serve(function) != FAAS_OK))
 		return NULL;
 	invocation = faas__invocation_new(offer->runtime, lane, function, &offer->plan, parcel);
 	if (likely(!function->wants_records) || !invocation || faas__follow_prepare(invocation, lane) == FAAS_OK)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Fan-out: an emit that more than one function may get, or whose fate somebody wants to know. See emit.h for the others.
+ * Fan-out: an emit that more than one function may get, or whose fate somebody wants to know. See emit.c for the others.
  *
  * Each function is offered the event for itself, in the order of registration; the event lies in a block of its own,
  * counted. With FAAS_EMIT_ALL the blocks are all made first, then room is reserved everywhere, in the order of
@@ -202,12 +202,11 @@ static void offer_all(struct fan *fan, struct lane *lane, struct faas_function *
 		return;
 	}
 	for (size_t i = 0; i < fan->count; i++) {
-		bool all = refused == fan->count;
+		bool all = refused == fan->count, is_cause = i == refused || code == FAAS_ENOMEM || code == FAAS_ECLOSED;
 
 		if (all)
 			faas__parcel_push(made[i], &fan->parcel);
-		note(fan, i, matches[i], all ? FAAS_OK : i == refused || code == FAAS_ENOMEM || code == FAAS_ECLOSED ? code : FAAS_EREFUSED,
-		     all ? made[i] : NULL);
+		note(fan, i, matches[i], all ? FAAS_OK : is_cause ? code : FAAS_EREFUSED, all ? made[i] : NULL);
 	}
 	/* What the emit returns is why, not that the others were spared. */
 	if (refused < fan->count)

@@ -88,7 +88,8 @@ struct cancelled {
 bool faas__function_is_over(const faas_function *function)
 {
 	return function->is_sealed && !function->is_finished && faas__queue_in(function) == 0 &&
-	       function->active == 0 && function->busy == 0 && faas__service(function)->counts.unpublished == 0 && function->warm_count == 0 && function->retiring == 0 &&
+	       function->active == 0 && function->busy == 0 && faas__service(function)->counts.unpublished == 0 &&
+	       function->warm_count == 0 && function->retiring == 0 &&
 	       load_seq_cst(&function->turn.state) != TURN_READY;
 }
 

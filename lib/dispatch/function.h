@@ -144,7 +144,8 @@ struct demand {
 
 /*
  * What a function needs when there is an event for it, and what 100,000 that wait for their first do without. Made by
- * whoever has that first event (or at registration, where workers start ahead of need), and there as long as the function.
+ * whoever has that first event (or at registration, where it must not fail later: register.c), and there as long as the
+ * function.
  */
 struct service {
 	faas_function *function;     /* fixed */
@@ -283,19 +284,25 @@ static inline struct service *faas__service(const faas_function *function)
 
 static inline bool faas__function_is_in_service(const faas_function *function)
 {
-	return likely(load_acquire(&function->is_in_service) != 0);
+	return load_acquire(&function->is_in_service) != 0;
 }
 
 /* ---- register.c -------------------------------------------------------------------------------------------------- */
 
-/* Nobody has a reference any more. In no lane: who is in one, or has looked something up in one, is not the last. */
+/* Nobody has a reference any more. */
 void faas__function_free(faas_function *function);
 
 /* No function is left. */
 void faas__destinations_free(faas_runtime *runtime);
 
-/* Before the first event is made for it: makes what it needs for events. 0, or FAAS_ENOMEM. Not under the lock. */
-int faas__function_serve(faas_function *function) without_lock(function->mu);
+/* Makes what it needs for events. 0, or FAAS_ENOMEM. Not under the lock. */
+int faas__function_make_service(faas_function *function) without_lock(function->mu);
+
+/* The same before each event, of which the first makes it. */
+static inline int faas__function_serve(faas_function *function) without_lock(function->mu)
+{
+	return likely(faas__function_is_in_service(function)) ? FAAS_OK : faas__function_make_service(function);
+}
 
 /* ---- function.c -------------------------------------------------------------------------------------------------- */
 

@@ -17,10 +17,12 @@ static faas_invocation *letter_at(struct list *link)
 
 static void unlink_letter(faas_function *function, faas_invocation *invocation) holds_lock(function->mu)
 {
+	struct service *service = faas__service(function);
+
 	list_remove(&invocation->letter.link);
 	invocation->is_linked = LINK_FORMER;
-	faas__service(function)->letters_count--;
-	faas__service(function)->letters_bytes -= faas__invocation_bytes(invocation);
+	service->letters_count--;
+	service->letters_bytes -= faas__invocation_bytes(invocation);
 }
 
 /* Letters that were taken out, through their links, with the list's references. No lock is held. */
@@ -34,11 +36,13 @@ static void unref_all(struct list *letters)
 
 static void lose_surplus(faas_function *function, struct list *lost) holds_lock(function->mu)
 {
-	while (faas__service(function)->letters_count > function->delivery->max_letters || faas__service(function)->letters_bytes > function->max_bytes) {
-		faas_invocation *oldest = letter_at(faas__service(function)->letters.next);
+	struct service *service = faas__service(function);
+
+	while (service->letters_count > function->delivery->max_letters || service->letters_bytes > function->max_bytes) {
+		faas_invocation *oldest = letter_at(service->letters.next);
 
 		unlink_letter(function, oldest);
-		faas__service(function)->counts.letters_lost++;
+		service->counts.letters_lost++;
 		list_push_back(lost, &oldest->letter.link);
 	}
 }
@@ -63,33 +67,35 @@ static void write_letter(faas_invocation *invocation, enum end end, const struct
 /* By their numbers, which is at the end but for one that was taken out and refused. */
 static void link_letter(faas_function *function, faas_invocation *invocation) holds_lock(function->mu)
 {
-	struct list *after = faas__service(function)->letters.prev;
+	struct service *service = faas__service(function);
+	struct list *after = service->letters.prev;
 
-	while (after != &faas__service(function)->letters && letter_at(after)->letter.number > invocation->letter.number)
+	while (after != &service->letters && letter_at(after)->letter.number > invocation->letter.number)
 		after = after->prev;
 	list_insert_after(after, &invocation->letter.link);
 	invocation->is_linked = LINK_LETTER;
-	faas__service(function)->letters_count++;
-	faas__service(function)->letters_bytes += faas__invocation_bytes(invocation);
+	service->letters_count++;
+	service->letters_bytes += faas__invocation_bytes(invocation);
 }
 
 void faas__letter_add(faas_invocation *invocation, enum end end, const struct brief *brief)
 {
 	faas_function *function = invocation->function;
+	struct service *service = faas__service(function);
 	struct list lost;
 
 	list_init(&lost);
 	faas__mutex_lock(&function->mu);
 	if (load_relaxed(&function->is_closed)) {
-		faas__service(function)->counts.letters_lost++;
+		service->counts.letters_lost++;
 		faas__mutex_unlock(&function->mu);
 		return;
 	}
 	faas_invocation_ref(invocation);
 	write_letter(invocation, end, brief);
-	invocation->letter.number = ++faas__service(function)->letter_number;
+	invocation->letter.number = ++service->letter_number;
 	link_letter(function, invocation);
-	faas__service(function)->counts.letters_added++;
+	service->counts.letters_added++;
 	lose_surplus(function, &lost);
 	faas__mutex_unlock(&function->mu);
 	unref_all(&lost);
@@ -112,16 +118,18 @@ static faas_invocation *take_one(faas_function *function, faas_invocation *lette
 uint64_t faas__letters_lose(faas_function *function)
 {
 	struct list lost;
+	struct service *service;
 	uint64_t count;
 
 	list_init(&lost);
 	faas__mutex_lock(&function->mu);
-	count = faas__service(function)->letters_count;
-	while (!list_empty(&faas__service(function)->letters)) {
-		faas_invocation *oldest = letter_at(faas__service(function)->letters.next);
+	service = faas__service(function);
+	count = service->letters_count;
+	while (!list_empty(&service->letters)) {
+		faas_invocation *oldest = letter_at(service->letters.next);
 
 		unlink_letter(function, oldest);
-		faas__service(function)->counts.letters_lost++;
+		service->counts.letters_lost++;
 		list_push_back(&lost, &oldest->letter.link);
 	}
 	faas__mutex_unlock(&function->mu);

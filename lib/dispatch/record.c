@@ -39,7 +39,7 @@ static int admit_record(struct offer *offer, struct lane *lane, faas_function *f
 		return FAAS_ECLOSED;
 	if (hops > FAAS_MAX_HOPS)
 		return FAAS_ELOOP;
-	if (unlikely(!faas__function_is_in_service(function)) && faas__function_serve(function) != FAAS_OK)
+	if (faas__function_serve(function) != FAAS_OK)
 		return FAAS_ENOMEM;
 	faas__record_write(block, function, of, now, hops);
 	faas__record_of(block)->is_redriven = is_redriven;

@@ -56,14 +56,6 @@ static void delivery_free(faas_runtime *runtime, const struct delivery *delivery
 	faas__free(&runtime->allocator, own, sizeof(*own));
 }
 
-static void free_block(faas_runtime *runtime, faas_function *function, size_t bytes)
-{
-	struct lane *lane = faas__lane_enter(runtime, faas__runner_of(runtime));
-
-	faas__block_free(&runtime->pool, &lane->blocks, function, bytes);
-	faas__lane_leave(lane);
-}
-
 void faas__function_free(faas_function *function)
 {
 	faas_runtime *runtime = function->runtime;
@@ -73,7 +65,8 @@ void faas__function_free(faas_function *function)
 	if (faas__function_is_in_service(function))
 		service_free(runtime, faas__service(function));
 	faas__mutex_deinit(&function->mu);
-	free_block(runtime, function, function_bytes(function->name_bytes));
+	/* Perhaps by a thread in its lane, which is not to be entered twice. */
+	faas__block_free_alone(&runtime->pool, function, function_bytes(function->name_bytes));
 	faas__runtime_unref(runtime);
 }
 
@@ -236,25 +229,16 @@ static int make_parts(faas_function *function, const faas_function_config *confi
 	return error;
 }
 
-static faas_function *alloc_block(faas_runtime *runtime, size_t bytes)
-{
-	struct lane *lane = faas__lane_enter(runtime, faas__runner_of(runtime));
-	faas_function *function = faas__block_alloc(&runtime->pool, &lane->blocks, bytes);
-
-	faas__lane_leave(lane);
-	return function;
-}
-
 static faas_function *function_new(faas_runtime *runtime, const char *name, const faas_function_config *config)
 {
 	const size_t name_bytes = strlen(name) + 1, bytes = function_bytes(name_bytes);
-	faas_function *function = alloc_block(runtime, bytes);
+	faas_function *function = faas__block_alloc_alone(&runtime->pool, bytes);
 
 	if (!function)
 		return NULL;
 	memset(function, 0, bytes);
 	if (faas__mutex_init(&function->mu) != FAAS_OK) {
-		free_block(runtime, function, bytes);
+		faas__block_free_alone(&runtime->pool, function, bytes);
 		return NULL;
 	}
 	configure(function, config);
@@ -283,7 +267,7 @@ static void seed(const faas_function *function, struct service *service)
 	service->random.state = faas__mix64(function->runtime->hash_seed + function->index);
 }
 
-int faas__function_serve(faas_function *function)
+int faas__function_make_service(faas_function *function)
 {
 	const struct allocator *allocator = &function->runtime->allocator;
 	struct service *service = faas__alloc_zero(allocator, sizeof(*service));
@@ -325,7 +309,7 @@ static int add_destination(faas_runtime *runtime, const char *name) holds_lock(r
 		}
 	}
 	function = faas__map_get(&runtime->functions, name);
-	return function && !faas__function_is_in_service(function) ? faas__function_serve(function) : FAAS_OK;
+	return function ? faas__function_serve(function) : FAAS_OK;
 }
 
 void faas__destinations_free(faas_runtime *runtime)
@@ -344,8 +328,7 @@ static int add_destinations(faas_runtime *runtime, faas_function *function) hold
 
 	if (error == FAAS_OK)
 		error = add_destination(runtime, function->delivery->on_failure);
-	if (error == FAAS_OK && !faas__function_is_in_service(function) &&
-	    faas__map_get(&runtime->destinations, function->name))
+	if (error == FAAS_OK && faas__map_get(&runtime->destinations, function->name))
 		error = faas__function_serve(function);
 	return error;
 }

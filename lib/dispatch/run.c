@@ -12,7 +12,7 @@
  * thread waits a moment for a batch worth taking (linger_ns), and a turn whose queue it has emptied is put back rather
  * than left to be kicked by the next event (decide_turn).
  *
- * Attempts of a batch follow each other: the end of one is the start of the next, so there is one look at the clock per
+ * Attempts of a batch follow each other: the end of one is the start of the next, so the stopwatch is read once per
  * attempt. Nothing else is shared per event: counts go to the batch's tally, the deadline to the thread's slot.
  *
  * slot.c has slots and workers, attempt.c the single attempt, nest.c runs for waiters.

@@ -13,11 +13,13 @@ void faas__count_published(faas_function *function, bool from_monitor)
 
 void faas__count_end(faas_function *function, bool was_started, enum end end)
 {
-	faas__service(function)->counts.unpublished++;
+	struct service *service = faas__service(function);
+
+	service->counts.unpublished++;
 	if (was_started)
-		faas__service(function)->counts.started_ends[end]++;
+		service->counts.started_ends[end]++;
 	else
-		faas__service(function)->counts.unstarted_ends[end]++;
+		service->counts.unstarted_ends[end]++;
 }
 
 static struct histogram *histogram_of(faas_function *function, struct histogram **at)
@@ -30,17 +32,18 @@ static struct histogram *histogram_of(faas_function *function, struct histogram 
 
 void faas__count_run(faas_function *function, int64_t queued_ns, int64_t run_ns)
 {
-	struct histogram *queue = histogram_of(function, &faas__service(function)->queue_histogram);
-	struct histogram *run = histogram_of(function, &faas__service(function)->run_histogram);
+	struct service *service = faas__service(function);
+	struct histogram *queue = histogram_of(function, &service->queue_histogram);
+	struct histogram *run = histogram_of(function, &service->run_histogram);
 
 	if (queue)
 		queue->counts[faas__histogram_bucket(queued_ns)]++;
 	if (run)
 		run->counts[faas__histogram_bucket(run_ns)]++;
-	faas__duration_add(&faas__service(function)->counts.queue_time, queued_ns);
-	faas__duration_add(&faas__service(function)->counts.run_time, run_ns);
-	faas__service(function)->counts.requests++;
-	faas__service(function)->counts.billed_ms += faas__billed_ms(run_ns);
+	faas__duration_add(&service->counts.queue_time, queued_ns);
+	faas__duration_add(&service->counts.run_time, run_ns);
+	service->counts.requests++;
+	service->counts.billed_ms += faas__billed_ms(run_ns);
 }
 
 void faas__tally_fold(faas_function *function, struct tally *tally)

@@ -140,18 +140,19 @@ static int64_t next_due(faas_function *function) holds_lock(function->mu)
 
 void faas__worker_arm_timer(faas_function *function)
 {
+	struct service *service = faas__service(function);
 	int64_t due = next_due(function);
 
 	/* One that is set fires no later, looks again, and costs nothing now. In manual mode faas_next_due is to be exact. */
-	if (faas__service(function)->timer_due <= due && !faas__runtime_is_manual(function->runtime))
+	if (service->timer_due <= due && !faas__runtime_is_manual(function->runtime))
 		return;
-	if (faas__service(function)->timer_due == due)
+	if (service->timer_due == due)
 		return;
-	faas__service(function)->timer_due = due;
+	service->timer_due = due;
 	if (due == TIME_NEVER) {
-		if (faas__timer_cancel(&function->runtime->executor, &faas__service(function)->timer))
+		if (faas__timer_cancel(&function->runtime->executor, &service->timer))
 			faas_function_unref(function);
-	} else if (faas__timer_set(&function->runtime->executor, &faas__service(function)->timer, due)) {
+	} else if (faas__timer_set(&function->runtime->executor, &service->timer, due)) {
 		faas_function_ref(function);
 	}
 }

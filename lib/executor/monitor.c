@@ -210,7 +210,7 @@ static struct census take_census(struct executor *executor, bool measure)
 		struct thread *thread = container_of(node, struct thread, node);
 		bool idle = load_seq_cst(&thread->is_idle) != 0;
 		uint64_t word = load_acquire(&thread->slots[0].word);
-		bool same = word == thread->seen_word && (word & 1) != 0, blocked;
+		bool same = word == thread->seen_word && (word & SLOT_RUNNING) != 0, blocked;
 
 		thread->seen_word = word;
 		census.busy += !idle;
@@ -247,7 +247,7 @@ static struct slot *claim_one_ahead(struct executor *executor, struct thread **r
 
 		void *attempt;
 
-		if ((word & 1) == 0 || word != thread->seen_word || !executor->ops->is_ahead(thread))
+		if ((word & SLOT_RUNNING) == 0 || word != thread->seen_word || !executor->ops->is_ahead(thread))
 			continue;
 		if (!faas__slot_claim(&thread->slots[0], &attempt))
 			continue;
