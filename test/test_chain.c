@@ -215,6 +215,8 @@ static int around_handler(faas_context *context, const faas_event *event)
 	(void)event;
 	if (++walk.runs < 100)
 		walk.code = faas_invoke_async(faas_context_runtime(context), "a", NULL, NULL);
+	/* What is wrong with the event itself comes first, however long the chain is. */
+	assert_int_equal(FAAS_ETYPE, faas_emit_event(faas_context_runtime(context), FAAS_EVENT(.type = "a..b"), NULL));
 	return 0;
 }
 

@@ -40,6 +40,25 @@ static void a_type_is_dot_separated_tokens(void **state)
 	assert_int_equal(FAAS_ETYPE, faas_emit_event(bed->runtime, FAAS_EVENT(.subject = "no type"), NULL));
 }
 
+/* And before anything that comes after it; a type that was refused is refused again. */
+static void a_wrong_type_is_told_before_other_mistakes(void **state)
+{
+	faas_attribute_config nameless = FAAS_ATTRIBUTE(.data = "v");
+	struct bed *bed = *state;
+	char large[FAAS_MAX_STRING + 2];
+
+	memset(large, 'x', sizeof(large) - 1);
+	large[sizeof(large) - 1] = 0;
+	for (int i = 0; i < 3; i++) {
+		bed_check_event(bed, FAAS_EVENT(.type = "a..b"), FAAS_ETYPE);
+		bed_check_event(bed, FAAS_EVENT(.type = "a..b", .subject = "\x01"), FAAS_ETYPE);
+		bed_check_event(bed, FAAS_EVENT(.type = "a\xc3", .subject = large), FAAS_ETEXT);
+		bed_check_event(bed, FAAS_EVENT(.type = large, .key = ""), FAAS_ETOOLONG);
+		bed_check_event(bed, FAAS_EVENT(.type = ".a", .attributes = &nameless, .attribute_count = 1), FAAS_ETYPE);
+		bed_check_event(bed, FAAS_EVENT(.type = "a.b", .subject = "\x01"), FAAS_EATTRIBUTE);
+	}
+}
+
 static void a_type_is_at_most_1024_bytes(void **state)
 {
 	char type[FAAS_MAX_TYPE + 2];
@@ -268,6 +287,7 @@ int main(void)
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, bed_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(a_type_is_dot_separated_tokens),
+		TEST(a_wrong_type_is_told_before_other_mistakes),
 		TEST(a_type_is_at_most_1024_bytes),
 		TEST(malformed_utf_8_is_refused),
 		TEST(control_characters_are_refused),
