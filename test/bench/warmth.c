@@ -9,6 +9,11 @@
  *
  * usage: warmth [--check]     --check: also says whether the policies keep what they promise, and exits with 1 if not
  */
+#if defined(__linux__)
+#define _GNU_SOURCE /* sched_setaffinity */
+#include <sched.h>
+#endif
+
 #include <faas.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -294,6 +299,23 @@ static struct cost measure(void (*load)(void), const faas_function_config *polic
 
 #define POLICY(...) FAAS_FUNCTION(.handler = handle, .init = init, __VA_ARGS__)
 
+/* Only one of them runs at a time, and a turn is passed three times as fast to a thread on the same core. */
+static void stay_on_one_core(void)
+{
+#if defined(__linux__)
+	cpu_set_t all, one;
+	size_t cpu = 0;
+
+	if (sched_getaffinity(0, sizeof(all), &all) != 0)
+		return;
+	while (cpu < CPU_SETSIZE - 1 && !CPU_ISSET(cpu, &all))
+		cpu++;
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	(void)sched_setaffinity(0, sizeof(one), &one);
+#endif
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -314,6 +336,7 @@ int main(int argc, char **argv)
 	struct cost costs[LOADS][POLICIES];
 	bool check = argc > 1 && strcmp(argv[1], "--check") == 0, holds = true;
 
+	stay_on_one_core();
 	printf("%-9s %-26s %8s %12s %20s %13s\n", "load", "policy", "events", "cold starts", "warm worker-seconds",
 	       "workers, most");
 	for (size_t i = 0; i < LOADS; i++)
