@@ -142,7 +142,7 @@ static void take_snapshot(const faas_function *function, struct snapshot *snapsh
 	add_histogram(&snapshot->run_histogram, service->run_histogram);
 	list_each(node, &function->tallies)
 		add_tally(snapshot, container_of(node, const struct tally, node));
-	snapshot->accepted = load_acquire(&function->accepted);
+	snapshot->accepted = faas__queue_accepted(function);
 }
 
 static void add_rejections(struct rejections *to, const struct rejections *from)
@@ -400,7 +400,7 @@ bool faas__function_is_settled(faas_function *function)
 	list_each(node, &function->tallies)
 		ended += load_acquire(&container_of(node, struct tally, node)->published);
 	faas__mutex_unlock(&function->mu);
-	return load_acquire(&function->accepted) == ended;
+	return faas__queue_accepted(function) == ended;
 }
 
 /* One pass: the sum of what was accepted if all of it is settled, else UINT64_MAX. */
@@ -413,7 +413,7 @@ static uint64_t settled_pass(faas_runtime *runtime) holds_lock(runtime->function
 
 		if (!faas__function_is_settled(function))
 			return UINT64_MAX;
-		accepted += load_acquire(&function->accepted);
+		accepted += faas__queue_accepted(function);
 	}
 	return accepted;
 }
@@ -455,7 +455,7 @@ void faas__function_check(faas_function *function)
 	assert(function->active >= 0 && function->active <= function->max_concurrency);
 	/* The worker of a deferred attempt may still be on its way back, its slot already given away. */
 	assert(function->defers || (int64_t)function->busy <= function->active);
-	assert(faas__function_is_in_service(function) || (load_relaxed(&function->accepted) == 0 && function->busy == 0));
+	assert(faas__function_is_in_service(function) || (faas__queue_accepted(function) == 0 && function->busy == 0));
 	assert(!nobody->function && nobody->timer_due == TIME_NEVER && list_empty(&nobody->letters) &&
 	       nobody->counts.unpublished == 0 && nobody->counts.workers_peak == 0 && nobody->demand.look_at == 0);
 	(void)nobody;

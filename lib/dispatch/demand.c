@@ -7,7 +7,7 @@
  * servers", Operations Research 29, 1981). The factor and the time for which surplus workers idle were chosen by
  * test/bench/warmth.c.
  */
-#include "dispatch/function.h"
+#include "dispatch/queue.h"
 #include "dispatch/runtime.h"
 
 #define LOOK_NS 1000000000
@@ -64,7 +64,7 @@ bool faas__demand_look(faas_function *function, int64_t now)
 {
 	struct service *service = faas__service(function);
 	struct demand *demand = &service->demand;
-	uint64_t accepted = load_acquire(&function->accepted) + service->counts.retries;
+	uint64_t accepted = faas__queue_accepted(function) + service->counts.retries;
 	uint64_t runs = service->counts.run_time.count - demand->seen_runs;
 	double run_ns = (double)service->counts.run_time.sum_ns;
 	uint32_t target, most = (uint32_t)MOST_WORKERS;

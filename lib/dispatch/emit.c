@@ -44,13 +44,13 @@ void faas__parcel_unmake(struct lane *lane, faas_invocation *invocation)
 	faas__invocation_unref_in(invocation, lane);
 }
 
-void faas__parcel_push(faas_invocation *invocation, const struct parcel *parcel)
+void faas__parcel_push(const struct offer *offer, faas_invocation *invocation, const struct parcel *parcel)
 {
 	if (parcel->emission) {
 		add_relaxed(&parcel->emission->refs, 1);
 		add_relaxed(&parcel->emission->pending, 1);
 	}
-	faas__queue_push(invocation->function, invocation);
+	faas__queue_push(invocation->function, invocation, offer->runner);
 }
 
 /* Offers the event to one function. FAAS_OK and the invocation (the caller's only if it has a handle), or a refusal. */
@@ -73,7 +73,7 @@ int faas__offer_to(struct offer *offer, struct lane *lane, faas_function *functi
 		return code;
 	}
 	*ret_invocation = invocation;
-	faas__parcel_push(invocation, parcel);
+	faas__parcel_push(offer, invocation, parcel);
 	return FAAS_OK;
 }
 

@@ -6,7 +6,9 @@
 #include "base/event.h"
 #include "dispatch/function.h"
 #include "dispatch/lane.h"
+#include "dispatch/queue.h"
 #include "dispatch/route.h"
+#include "dispatch/runner.h"
 #include "dispatch/runtime.h"
 
 /* One offer of an event to functions, on one thread's stack. */
@@ -25,7 +27,7 @@ faas_invocation *faas__parcel_make(struct offer *offer, struct lane *lane, faas_
 /* Undoes one that nobody has seen. */
 void faas__parcel_unmake(struct lane *lane, faas_invocation *invocation);
 /* Queues one that was admitted. From here on others have it, but for the reference of a handle. */
-void faas__parcel_push(faas_invocation *invocation, const struct parcel *parcel);
+void faas__parcel_push(const struct offer *offer, faas_invocation *invocation, const struct parcel *parcel);
 /* Offers the event to one function, in the lane. FAAS_OK and the invocation (the caller's only if it has a handle), or
    why it was refused. */
 int faas__offer_to(struct offer *offer, struct lane *lane, faas_function *function, const struct parcel *parcel,
@@ -79,11 +81,22 @@ static inline size_t faas__parcel_bytes(const struct offer *offer, const faas_fu
 	return faas__block_size(header + offer->plan.bytes);
 }
 
+/* A recent time: a published one; else a thread of the pool has its stopwatch, which is cheaper than the clock. */
+static inline int64_t faas__offer_now(const struct offer *offer)
+{
+	int64_t published = load_relaxed(&offer->runtime->executor.published_now);
+
+	if (likely(published != 0))
+		return published;
+	return offer->runner ? faas__stopwatch_now(&offer->runner->watch, offer->runner->now)
+	                     : faas__runtime_now(offer->runtime);
+}
+
 /* Number, time and deadline of the event. In the lane. */
 static inline void faas__parcel_begin(struct parcel *parcel, const struct offer *offer, struct lane *lane)
 {
 	parcel->sequence = faas__lane_next_id(offer->runtime, lane);
-	parcel->stamp_ns = faas__executor_recent(&offer->runtime->executor);
+	parcel->stamp_ns = faas__offer_now(offer);
 	parcel->deadline = faas__offer_deadline(offer, parcel->stamp_ns);
 }
 

@@ -205,7 +205,7 @@ static void offer_all(struct fan *fan, struct lane *lane, struct faas_function *
 		bool all = refused == fan->count, is_cause = i == refused || code == FAAS_ENOMEM || code == FAAS_ECLOSED;
 
 		if (all)
-			faas__parcel_push(made[i], &fan->parcel);
+			faas__parcel_push(fan->offer, made[i], &fan->parcel);
 		note(fan, i, matches[i], all ? FAAS_OK : is_cause ? code : FAAS_EREFUSED, all ? made[i] : NULL);
 	}
 	/* What the emit returns is why, not that the others were spared. */

@@ -142,6 +142,14 @@ struct demand {
 	uint32_t target;
 };
 
+/* A local queue: an inbox for what is emitted on one thread (or a few, where there are many), see queue.c. */
+struct local_queue {
+	on_own_line struct mpsc_in in;
+	atomic_u64 accepted;   /* writers: those who push */
+	struct mpsc_out out;   /* under function.mu */
+	int64_t first_until;   /* under function.mu: till then its own threads come to it first; 0: from the next turn on */
+};
+
 /*
  * What a function needs when there is an event for it, and what 100,000 that wait for their first do without. Made by
  * whoever has that first event (or at registration, where it must not fail later: register.c), and there as long as the
@@ -164,6 +172,8 @@ struct service {
 	struct heap deferrals;       /* of DEFERRED ones, by deadline */
 	uint64_t delay_number;       /* order of equally due ones */
 	struct random random;        /* jitter */
+	uint32_t queue_next;         /* the queue that was emptied last out of turn */
+	_Atomic(struct local_queue *) locals; /* runtime.local_count of them; written once, under mu; NULL: none yet */
 };
 
 /* What a function does besides running: fixed after registration. */
@@ -189,6 +199,7 @@ struct faas_function {
 	bool drops_oldest;
 	bool is_ordered;
 	bool follows_demand;
+	bool has_locals;           /* may have local queues */
 	uint16_t name_bytes;
 	uint32_t provisioned;
 	faas_handler_fn *handler;
@@ -327,149 +338,6 @@ bool faas__function_is_over(const faas_function *function) holds_lock(function->
 void faas__function_unlock_and_finish(faas_function *function) drops_lock(function->mu);
 /* The same where it may be the monitor, which leaves finishing to a turn. */
 void faas__function_unlock_from(faas_function *function, bool from_monitor) drops_lock(function->mu);
-
-/* ---- queue.c ----------------------------------------------------------------------------------------------------- */
-
-/* Room for one event. 0, FAAS_EFULL, or FAAS_ENOTFOUND: it is closed. */
-int faas__queue_reserve(faas_function *function, size_t bytes);
-void faas__queue_unreserve(faas_function *function, uint64_t events, uint64_t bytes);
-
-/* Makes an invocation that has a reservation visible to takers, and kicks the function. */
-void faas__queue_push(faas_function *function, faas_invocation *invocation);
-
-/* The oldest invocation, perhaps one that is settled or claimed by now; NULL: none can be reached. Its room is free. */
-faas_invocation *faas__queue_pop(faas_function *function, uint64_t *ret_freed) holds_lock(function->mu);
-
-/* What came of putting invocations back, to be dealt with out of the lock. */
-struct put_back {
-	faas_invocation *lost[BATCH_MAX]; /* not ours any more: mere references; their links are others' */
-	size_t lost_count;
-	faas_invocation *cancelled; /* the function is closed: for faas__settle_popped */
-	uint64_t load;              /* what stands in the queue again */
-};
-
-/* One of a batch: QUEUED, with the queue's reference, and the number that its last attempt had then. */
-struct taken {
-	faas_invocation *invocation;
-	uint32_t attempt;
-};
-
-static inline struct taken faas__taken(faas_invocation *invocation)
-{
-	return (struct taken){invocation, load_relaxed(&invocation->state) >> ATTEMPT_SHIFT};
-}
-
-/* Whether nobody has claimed or ended it since. */
-static inline bool faas__taken_is_ours(const struct taken *taken)
-{
-	uint32_t state = load_acquire(&taken->invocation->state);
-
-	return faas__phase_of(state) == PHASE_QUEUED && state >> ATTEMPT_SHIFT == taken->attempt;
-}
-
-/* Puts back what a thread took ahead, before everything else. Then, without the lock, faas__put_back_end. */
-void faas__queue_put_back(faas_function *function, const struct taken *taken, size_t count, struct put_back *ret)
-	holds_lock(function->mu);
-void faas__put_back_end(struct put_back *put_back, bool from_monitor);
-
-/* Puts a queued invocation in its place, if it is in the inbox. False: it cannot be reached yet. */
-bool faas__queue_file(faas_function *function, faas_invocation *invocation, uint64_t *ret_freed,
-                      faas_invocation **dead) holds_lock(function->mu);
-
-/*
- * Takes an invocation out of the middle. False: it cannot be reached, and will be passed over later. Mere references
- * that were met on the way are added to `dead`.
- */
-bool faas__queue_remove(faas_function *function, faas_invocation *invocation, uint64_t *ret_freed,
-                        faas_invocation **dead) holds_lock(function->mu);
-
-/* Whether so much is free that emitters who wait are told. */
-bool faas__queue_has_room_to_tell(const faas_function *function);
-
-/* This load has left the queue, and its room is free. */
-void faas__queue_left(faas_function *function, uint64_t load) holds_lock(function->mu);
-
-/*
- * What a thread popped beyond the first keeps its room until the batch is over: so bounds hold for what is taken ahead,
- * too. `popped` is the load of all, `rest` of those beyond the first, `back` of those that were put back.
- */
-void faas__queue_took(faas_function *function, uint64_t popped, uint64_t rest) holds_lock(function->mu);
-void faas__queue_end_rest(faas_function *function, uint64_t rest, uint64_t back) holds_lock(function->mu);
-
-/* Room has been given back: returns it to the runtime, and wakes emitters that wait for it. */
-void faas__queue_freed(faas_function *function, uint64_t freed);
-
-/* All that counts against the bounds. */
-static inline uint64_t faas__queue_load(const faas_function *function)
-{
-	uint64_t released = load_seq_cst(&function->released);
-
-	/* In this order the difference is never below 0. */
-	return load_seq_cst(&function->admitted) - released;
-}
-
-static inline bool faas__queue_has_room(const faas_function *function, uint64_t load, size_t bytes)
-{
-	return LOAD_EVENTS(load) < function->max_events && LOAD_BYTES(load) + bytes <= function->max_bytes;
-}
-
-/* Whether there is room, as far as emitters know. */
-static inline bool faas__queue_seems_roomy(const faas_function *function, size_t bytes)
-{
-	uint64_t released = load_acquire(&function->released_seen);
-
-	return faas__queue_has_room(function, load_relaxed(&function->admitted) - released, bytes);
-}
-
-/* faas__queue_reserve where nothing stands in its way. False: no more than that it must be asked. */
-static inline bool faas__queue_try_reserve(faas_function *function, size_t bytes)
-{
-	uint64_t released = load_acquire(&function->released_seen);
-	uint64_t admitted = load_relaxed(&function->admitted);
-
-	return likely(!load_seq_cst(&function->is_closed)) &&
-	       likely(faas__queue_has_room(function, admitted - released, bytes)) &&
-	       likely(cas_seq_cst(&function->admitted, &admitted, admitted + LOAD_EVENT + bytes));
-}
-
-static inline uint64_t faas__queue_delayed(const faas_function *function)
-{
-	return LOAD_EVENTS(load_relaxed(&function->delayed_load));
-}
-
-/* Whether there would be room if everything that can be dropped were. Delayed ones cannot. */
-static inline bool faas__queue_could_fit(const faas_function *function, size_t bytes)
-{
-	uint64_t stays = load_relaxed(&function->delayed_load);
-
-	return LOAD_EVENTS(stays) < function->max_events && LOAD_BYTES(stays) + bytes <= function->max_bytes;
-}
-
-/* What stands in the queue. */
-static inline uint64_t faas__queue_in(const faas_function *function) holds_lock(function->mu)
-{
-	return load_seq_cst(&function->admitted) - function->popped;
-}
-
-/* How many may begin, as far as the queue goes. */
-static inline uint64_t faas__queue_runnable(const faas_function *function) holds_lock(function->mu)
-{
-	uint64_t events = LOAD_EVENTS(faas__queue_in(function));
-
-	return events > function->held ? events - function->held : 0;
-}
-
-static inline bool faas__queue_has_events(const faas_function *function) holds_lock(function->mu)
-{
-	return faas__queue_runnable(function) > 0;
-}
-
-/* Puts an invocation that is QUEUED, and has its room, at the end of what came before this moment; kicks the turn. */
-void faas__queue_rejoin(faas_function *function, faas_invocation *invocation, faas_invocation **dead,
-                        uint64_t *ret_freed) holds_lock(function->mu);
-
-/* The oldest that may be dropped: like faas__queue_pop, but from behind keys, too. */
-faas_invocation *faas__queue_pop_oldest(faas_function *function, uint64_t *ret_freed) holds_lock(function->mu);
 
 /* ---- worker.c ---------------------------------------------------------------------------------------------------- */
 

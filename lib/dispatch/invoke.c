@@ -16,7 +16,7 @@ static int offer_invoke(struct offer *offer, faas_function *function, bool has_h
 	int code;
 
 	parcel.sequence = faas__lane_next_id(offer->runtime, lane);
-	parcel.stamp_ns = faas__executor_recent(&offer->runtime->executor);
+	parcel.stamp_ns = faas__offer_now(offer);
 	parcel.deadline = faas__offer_deadline(offer, parcel.stamp_ns);
 	code = faas__offer_to(offer, lane, function, &parcel, ret_invocation);
 	faas__lane_leave(lane);
@@ -176,7 +176,7 @@ static int invoke_and_wait(struct offer *offer, faas_function *function, int64_t
 	lane = faas__lane_enter(offer->runtime, offer->runner);
 	if (parcel.sequence == 0) {
 		parcel.sequence = faas__lane_next_id(offer->runtime, lane);
-		parcel.stamp_ns = faas__executor_recent(&offer->runtime->executor);
+		parcel.stamp_ns = faas__offer_now(offer);
 	}
 	code = faas__offer_to(offer, lane, function, &parcel, ret_invocation);
 	faas__lane_leave(lane);

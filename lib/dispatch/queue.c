@@ -9,12 +9,25 @@
  * What a waiter claimed or somebody cancelled may still stand in the inbox; such an invocation is a mere reference,
  * recognised by its phase, and dropped by whoever pops it or moves the inbox.
  *
+ * What handlers emit goes to local queues, which are inboxes like the other: a pool thread pushes to one of its own and
+ * goes to that first when it is the function's turn, any other thread takes from it as well. So threads whose handlers
+ * emit do not write to one line all the time; and what a handler has begun is carried on while its events are still in
+ * that processor's cache, rather than behind everything that came before: a tree of events stays as small as it is deep.
+ * Nobody is left behind: after LOCAL_FIRST_NS at its own queue, and whenever that is empty, a thread takes its batch from
+ * the next of all queues in turn, whoever fills them. Functions that keep an order, or push out their oldest event, have
+ * no local queues, nor have those of which one event at a time may run, which then keep the order of arrival.
+ *
  * Of an ordered function the inbox is sorted before anything is popped: into the backlog, which holds what may begin, and
  * behind the heads of their keys (key.c).
  */
-#include "dispatch/function.h"
+#include "dispatch/queue.h"
+
+#include <string.h>
+
 #include "dispatch/runner.h"
 #include "dispatch/runtime.h"
+
+#define LOCAL_FIRST_NS 200000 /* for which a thread stays with its own queue before it looks at another */
 
 int faas__queue_reserve(faas_function *function, size_t bytes)
 {
@@ -48,10 +61,110 @@ void faas__queue_unreserve(faas_function *function, uint64_t events, uint64_t by
 	sub_seq_cst(&function->admitted, events * LOAD_EVENT + bytes);
 }
 
-void faas__queue_push(faas_function *function, faas_invocation *invocation)
+/* ---- Local queues ------------------------------------------------------------------------------------------------ */
+
+static struct local_queue *locals_of(const faas_function *function)
 {
-	add_relaxed(&function->accepted, 1);
-	faas__mpsc_push(&function->inbox_in, &invocation->node);
+	return load_acquire(&faas__service(function)->locals);
+}
+
+/* NULL: no memory. */
+seldom static struct local_queue *make_locals(faas_function *function)
+{
+	const struct allocator *allocator = &function->runtime->allocator;
+	const size_t bytes = function->runtime->local_count * sizeof(struct local_queue);
+	struct local_queue *made = faas__alloc_aligned(allocator, bytes, FAAS_LINE), *locals;
+
+	if (!made)
+		return NULL;
+	memset(made, 0, bytes);
+	for (uint32_t i = 0; i < function->runtime->local_count; i++)
+		faas__mpsc_init(&made[i].in, &made[i].out);
+	faas__mutex_lock(&function->mu);
+	locals = locals_of(function);
+	if (!locals)
+		store_release(&faas__service(function)->locals, made);
+	faas__mutex_unlock(&function->mu);
+	if (!locals)
+		return made;
+	/* Another thread's handler was faster. */
+	faas__free_aligned(allocator, made, bytes, FAAS_LINE);
+	return locals;
+}
+
+void faas__locals_free(struct faas_runtime *runtime, struct service *service)
+{
+	faas__free_aligned(&runtime->allocator, load_relaxed(&service->locals),
+	                   runtime->local_count * sizeof(struct local_queue), FAAS_LINE);
+}
+
+/* The one that this thread fills; NULL: it has none, and the inbox will do. */
+static struct local_queue *local_of(faas_function *function, const struct runner *runner)
+{
+	struct local_queue *locals;
+
+	if (likely(!runner || runner->local == 0 || !function->has_locals))
+		return NULL;
+	locals = locals_of(function);
+	if (unlikely(!locals))
+		locals = make_locals(function);
+	return locals ? &locals[runner->local - 1] : NULL;
+}
+
+/* Under the lock, which keeps others from emptying it. */
+static bool local_is_empty(struct local_queue *local)
+{
+	return load_acquire(&local->in.tail) == &local->out.stub;
+}
+
+static uint32_t queue_count(const faas_function *function)
+{
+	return unlikely(locals_of(function)) ? function->runtime->local_count + 1 : 1;
+}
+
+uint32_t faas__queue_choose(faas_function *function, const struct runner *runner)
+{
+	struct service *service = faas__service(function);
+	uint32_t count = queue_count(function);
+
+	if (likely(count == 1))
+		return 0;
+	if (runner->local > 0) {
+		struct local_queue *own = &locals_of(function)[runner->local - 1];
+
+		if (own->first_until == 0)
+			own->first_until = runner->now + LOCAL_FIRST_NS;
+		if (runner->now < own->first_until && !local_is_empty(own))
+			return runner->local;
+		own->first_until = 0;
+	}
+	service->queue_next = (service->queue_next + 1) % count;
+	return service->queue_next;
+}
+
+uint64_t faas__queue_accepted(const faas_function *function)
+{
+	const struct local_queue *locals = locals_of(function);
+	uint64_t accepted = load_acquire(&function->accepted);
+
+	for (uint32_t i = 0; locals && i < function->runtime->local_count; i++)
+		accepted += load_acquire(&locals[i].accepted);
+	return accepted;
+}
+
+/* ---- Pushing and popping ----------------------------------------------------------------------------------------- */
+
+void faas__queue_push(faas_function *function, faas_invocation *invocation, const struct runner *runner)
+{
+	struct local_queue *local = local_of(function, runner);
+
+	if (unlikely(local)) {
+		add_relaxed(&local->accepted, 1);
+		faas__mpsc_push(&local->in, &invocation->node);
+	} else {
+		add_relaxed(&function->accepted, 1);
+		faas__mpsc_push(&function->inbox_in, &invocation->node);
+	}
 	faas__turn_kick(&function->runtime->executor, &function->turn);
 }
 
@@ -60,11 +173,20 @@ static uint64_t load_of(const faas_invocation *invocation)
 	return LOAD_EVENT + faas__invocation_bytes(invocation);
 }
 
-static faas_invocation *pop_inbox(faas_function *function) holds_lock(function->mu)
+/* From the inbox, or the n-th local queue. */
+static faas_invocation *pop_inbox(faas_function *function, uint32_t queue) holds_lock(function->mu)
 {
-	struct mpsc_node *node = faas__mpsc_pop(&function->inbox_in, &function->inbox_out);
-	faas_invocation *invocation = node ? container_of(node, faas_invocation, node) : NULL;
+	struct mpsc_in *in = &function->inbox_in;
+	struct mpsc_out *out = &function->inbox_out;
+	faas_invocation *invocation;
+	struct mpsc_node *node;
 
+	if (unlikely(queue > 0)) {
+		in = &locals_of(function)[queue - 1].in;
+		out = &locals_of(function)[queue - 1].out;
+	}
+	node = faas__mpsc_pop(in, out);
+	invocation = node ? container_of(node, faas_invocation, node) : NULL;
 	/* One after the other, each would have to come from another core before it tells where the next one is. */
 	if (invocation)
 		prefetch_to_write(invocation->ahead);
@@ -98,7 +220,7 @@ static faas_invocation *sort_inbox(faas_function *function) holds_lock(function-
 {
 	faas_invocation *invocation;
 
-	while ((invocation = pop_inbox(function)) != NULL) {
+	while ((invocation = pop_inbox(function, 0)) != NULL) {
 		if (faas__phase_of(load_acquire(&invocation->state)) != PHASE_QUEUED)
 			return invocation;
 		file(function, invocation);
@@ -126,23 +248,36 @@ static faas_invocation *count_popped(faas_invocation *invocation, uint64_t *ret_
 	return invocation;
 }
 
-faas_invocation *faas__queue_pop(faas_function *function, uint64_t *ret_freed)
+static faas_invocation *pop_from(faas_function *function, uint32_t queue) holds_lock(function->mu)
 {
 	faas_invocation *invocation = unlikely(function->is_ordered) ? sort_inbox(function) : NULL;
 
-	if (likely(!invocation))
+	if (likely(!invocation && queue == 0))
 		invocation = pop_filed(function);
 	if (likely(!invocation && !function->is_ordered))
-		invocation = pop_inbox(function);
+		invocation = pop_inbox(function, queue);
+	return invocation;
+}
+
+faas_invocation *faas__queue_pop(faas_function *function, uint32_t *queue, uint64_t *ret_freed)
+{
+	faas_invocation *invocation = pop_from(function, *queue);
+	const uint32_t count = queue_count(function);
+
+	for (uint32_t i = 1; unlikely(!invocation) && i < count; i++) {
+		*queue = (*queue + 1) % count;
+		invocation = pop_from(function, *queue);
+	}
 	return count_popped(invocation, ret_freed);
 }
 
 seldom faas_invocation *faas__queue_pop_oldest(faas_function *function, uint64_t *ret_freed)
 {
 	faas_invocation *invocation;
+	uint32_t queue = 0;
 
 	if (!function->is_ordered)
-		return faas__queue_pop(function, ret_freed);
+		return faas__queue_pop(function, &queue, ret_freed);
 	invocation = sort_inbox(function);
 	if (!invocation && !list_empty(&function->arrivals)) {
 		invocation = container_of(function->arrivals.next, struct keyed, arrival)->of;
@@ -214,14 +349,15 @@ seldom static void move_inbox(faas_function *function, uint64_t *ret_freed, faas
 {
 	faas_invocation *invocation;
 
-	while ((invocation = pop_inbox(function)) != NULL) {
-		if (faas__phase_of(load_acquire(&invocation->state)) == PHASE_QUEUED) {
-			file(function, invocation);
-			continue;
+	for (uint32_t queue = 0; queue < queue_count(function); queue++)
+		while ((invocation = pop_inbox(function, queue)) != NULL) {
+			if (faas__phase_of(load_acquire(&invocation->state)) == PHASE_QUEUED) {
+				file(function, invocation);
+				continue;
+			}
+			*ret_freed += load_of(invocation);
+			faas__dead_add(dead, invocation);
 		}
-		*ret_freed += load_of(invocation);
-		faas__dead_add(dead, invocation);
-	}
 }
 
 bool faas__queue_file(faas_function *function, faas_invocation *invocation, uint64_t *ret_freed,

@@ -32,7 +32,7 @@ int faas__follow_prepare(faas_invocation *invocation, struct lane *lane)
 static int admit_record(struct offer *offer, struct lane *lane, faas_function *function, faas_invocation *block,
                         faas_invocation *of, uint32_t hops, bool is_redriven)
 {
-	int64_t now = faas__executor_recent(&offer->runtime->executor);
+	int64_t now = faas__offer_now(offer);
 	int code;
 
 	if (load_seq_cst(&offer->runtime->phase) >= RUNTIME_CLOSING)
@@ -47,7 +47,7 @@ static int admit_record(struct offer *offer, struct lane *lane, faas_function *f
 	if (code == FAAS_OK)
 		code = faas__admit(offer, lane, function, faas__invocation_bytes(block));
 	if (code == FAAS_OK)
-		faas__queue_push(function, block);
+		faas__queue_push(function, block, offer->runner);
 	else
 		faas__record_unwrite(block, lane);
 	return code;

@@ -42,6 +42,7 @@ static void service_free(faas_runtime *runtime, struct service *service)
 {
 	faas__free(&runtime->allocator, service->queue_histogram, sizeof(*service->queue_histogram));
 	faas__free(&runtime->allocator, service->run_histogram, sizeof(*service->run_histogram));
+	faas__locals_free(runtime, service);
 	faas__free(&runtime->allocator, service, sizeof(*service));
 }
 
@@ -168,6 +169,8 @@ static void configure_sharing(faas_function *function, const faas_function_confi
 	int64_t rate = config->rate_per_s, burst = or_default(config->rate_burst, rate);
 
 	function->is_ordered = config->order == FAAS_ORDER_BY_KEY;
+	/* One event at a time has always come in order, which nothing promises and many will expect. */
+	function->has_locals = !function->is_ordered && !function->drops_oldest && function->max_concurrency > 1;
 	function->header_bytes = sizeof(faas_invocation) + (function->is_ordered ? sizeof(struct keyed) : 0);
 	function->wants_records = config->on_success || config->on_failure;
 	function->reserved = (uint32_t)config->reserved_concurrency;

@@ -25,6 +25,7 @@
 #include "dispatch/runtime.h"
 
 #define BATCH_NS 20000      /* of handlers in one batch */
+#define BATCH_LIMIT_NS 40000 /* after which the rest is put back: the handlers of now are not what they were */
 #define WORTH_WAKING_NS 20000 /* of work behind this thread before it wakes another */
 #define PREFETCH_BYTES 256u   /* of an invocation and its event */
 #define STREAM_EVENTS 8       /* in a batch: then they come in a stream */
@@ -106,6 +107,8 @@ static void run_batch(struct runner *runner, faas_function *function, struct cho
 		/* Unregistered or closed: what was not begun is cancelled. */
 		if (unlikely(load_relaxed(&function->is_closed)))
 			break;
+		if (unlikely(i > 0 && runner->now - began > BATCH_LIMIT_NS))
+			break;
 		store_relaxed(&runner->batch_next, i + 1);
 		ran = run_one(runner, function, choice->worker, &runner->batch[i], is_cold, &runner->tally, &started);
 		count = TALLY_STARTS(load_relaxed(&runner->tally.started));
@@ -181,7 +184,7 @@ static void choose_batch(faas_function *function, struct runner *runner, struct 
 {
 	uint64_t popped = 0, peak = faas__service(function)->counts.workers_peak;
 	faas_invocation *invocation;
-	uint32_t most;
+	uint32_t most, queue;
 
 	if (!faas__queue_has_events(function))
 		return;
@@ -189,7 +192,8 @@ static void choose_batch(faas_function *function, struct runner *runner, struct 
 	if (!choice->worker)
 		return;
 	most = choice->is_cold ? 1 : faas__rate_available(function, runner->now, batch_size(function));
-	while (choice->count < most && (invocation = faas__queue_pop(function, &popped)) != NULL) {
+	queue = faas__queue_choose(function, runner);
+	while (choice->count < most && (invocation = faas__queue_pop(function, &queue, &popped)) != NULL) {
 		sort_popped(function, runner, choice, invocation);
 		if (choice->count <= 1)
 			choice->freed = popped;

@@ -18,6 +18,8 @@ static struct runner *runner_new(faas_runtime *runtime, bool is_guest)
 		return NULL;
 	memset(runner, 0, sizeof(*runner));
 	runner->runtime = runtime;
+	if (!is_guest && runtime->local_count > 0)
+		runner->local = add_relaxed(&runtime->locals_given, 1) % runtime->local_count + 1;
 	for (size_t i = 0; i < THREAD_DEPTH; i++)
 		runner->contexts[i].runner = runner;
 	list_init(&runner->tally.node);

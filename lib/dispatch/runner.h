@@ -10,6 +10,7 @@
 #include "dispatch/frame.h"
 #include "dispatch/function.h"
 #include "dispatch/lane.h"
+#include "dispatch/queue.h"
 #include "executor/executor.h"
 #include "faas/context.h"
 
@@ -41,6 +42,7 @@ struct runner {
 	faas_runtime *runtime; /* fixed */
 	struct runner *next_idle; /* under runtime.runners_mu: guests */
 	int depth;             /* attempts this thread is in */
+	uint32_t local;        /* fixed: the local queues it fills are the n-th of their functions; 0: none */
 	struct frame base;     /* of the thread itself */
 	int64_t now;           /* what the stopwatch said last */
 	struct stopwatch watch;

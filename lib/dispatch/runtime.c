@@ -20,6 +20,7 @@
 #define STRIPES_MAX 256u
 #define EVENT_CHUNK 64
 #define BYTE_CHUNK 65536
+#define LOCAL_MAX 16u /* local queues of a function */
 #define YIELDS 2 /* on one core, where whoever spins keeps others from getting anything done */
 #define LEASE_SHARE 32 /* all lanes together keep no more than about a sixteenth of a bound leased */
 
@@ -262,6 +263,9 @@ static int make_executor(faas_runtime *runtime, const faas_runtime_config *confi
 	settings.max_threads = config->max_threads != 0 ? config->max_threads : settings.threads + 256;
 	if (settings.max_threads < settings.threads)
 		settings.max_threads = settings.threads;
+	/* Where one thread runs everything they would only change the order. */
+	if (settings.threads > 1)
+		runtime->local_count = (uint32_t)settings.threads < LOCAL_MAX ? (uint32_t)settings.threads : LOCAL_MAX;
 	return faas__executor_init(&runtime->executor, &settings);
 }
 

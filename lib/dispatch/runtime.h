@@ -63,6 +63,8 @@ struct faas_runtime {
 	void *thread_user;
 	uint64_t max_data_bytes;    /* fixed */
 	uint64_t hash_seed;         /* fixed */
+	uint32_t local_count;       /* fixed: local queues of a function that has any; 0: none has */
+	atomic_u32 locals_given;    /* to threads, in turn */
 	struct faas_close_stats report; /* closing thread only: what was left */
 	atomic_u32 visitors;             /* host threads that look at what threads run, through a handle */
 	atomic_u64 left_in_batches;      /* likewise, cancelled by the threads that had taken it */

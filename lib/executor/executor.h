@@ -327,14 +327,6 @@ static inline int64_t faas__executor_now(const struct executor *executor)
 	return faas__clock_now(executor->clock);
 }
 
-/* A recent time without a look at the clock, where a running thread keeps one; else the time. */
-static inline int64_t faas__executor_recent(const struct executor *executor)
-{
-	int64_t recent = load_relaxed(&executor->published_now);
-
-	return likely(recent != 0) ? recent : faas__executor_now(executor);
-}
-
 /* Guests: for callers that run turns. Who uses one clears its is_idle meanwhile. */
 void faas__executor_add_guest(struct executor *executor, struct thread *thread);
 void faas__executor_remove_guest(struct executor *executor, struct thread *thread);
