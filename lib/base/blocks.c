@@ -157,7 +157,7 @@ static void return_to_slab(struct block_pool *pool, struct depot *depot, void *m
 }
 
 /* Its blocks go back to their slabs. */
-static void empty(struct block_pool *pool, struct depot *depot, struct magazine *magazine) holds_lock(depot->mu)
+seldom static void empty(struct block_pool *pool, struct depot *depot, struct magazine *magazine) holds_lock(depot->mu)
 {
 	while (magazine->count > 0)
 		return_to_slab(pool, depot, magazine->blocks[--magazine->count]);
@@ -257,7 +257,7 @@ static void *take_one(struct block_pool *pool, struct depot *depot, size_t class
 }
 
 /* Without blocks. NULL: no memory. */
-static struct magazine *magazine_new(struct block_pool *pool, size_t class)
+seldom static struct magazine *magazine_new(struct block_pool *pool, size_t class)
 {
 	struct magazine *magazine = take_one(pool, &pool->magazines, MAGAZINE_SLOT / BLOCK_STEP);
 
@@ -472,7 +472,7 @@ seldom static void flush_magazine(struct block_pool *pool, size_t class, struct 
 	*at = NULL;
 }
 
-void faas__block_cache_flush(struct block_pool *pool, struct block_cache *cache)
+seldom void faas__block_cache_flush(struct block_pool *pool, struct block_cache *cache)
 {
 	for (size_t i = 0; i < BLOCK_CLASSES; i++) {
 		flush_magazine(pool, i, &cache->loaded[i]);

@@ -498,14 +498,14 @@ static const struct event_attribute *attributes_of(const faas_event *event)
 	return (const struct event_attribute *)(const void *)(faas__event_text(event) + faas__event_rare(event)->attributes);
 }
 
-const char *faas_event_attribute_name(const faas_event *event, uint64_t index)
+seldom const char *faas_event_attribute_name(const faas_event *event, uint64_t index)
 {
 	if (index >= event->attribute_count)
 		return NULL;
 	return faas__event_text(event) + attributes_of(event)[index].name;
 }
 
-int faas_event_attribute(const faas_event *event, const char *name, faas_attribute_config *ret_attribute)
+seldom int faas_event_attribute(const faas_event *event, const char *name, faas_attribute_config *ret_attribute)
 {
 	if (!event || !name || !ret_attribute)
 		return FAAS_EINVAL;

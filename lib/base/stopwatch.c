@@ -32,7 +32,7 @@ static bool counter_is_constant(void)
 #endif
 }
 
-void faas__stopwatch_init(struct stopwatch *watch, const faas_clock *clock)
+seldom void faas__stopwatch_init(struct stopwatch *watch, const faas_clock *clock)
 {
 	*watch = (struct stopwatch){.clock = clock};
 	if (clock || !counter_is_constant())
@@ -63,7 +63,7 @@ static uint64_t scale_of(const struct stopwatch *watch, int64_t ns)
 }
 
 /* A good pair has been read. */
-static void measure(struct stopwatch *watch)
+seldom static void measure(struct stopwatch *watch)
 {
 	int64_t ns = watch->at - watch->began_at;
 	uint64_t scale, difference;

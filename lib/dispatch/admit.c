@@ -16,7 +16,7 @@
 #define SHORT_SLICE_NS 1000000
 #define DROP_TRIES 1000u
 
-int faas__intake_check_ending(const faas_runtime *runtime)
+seldom int faas__intake_check_ending(const faas_runtime *runtime)
 {
 	uint32_t phase = load_seq_cst(&runtime->phase);
 
@@ -58,6 +58,13 @@ int faas__offer_begin(struct offer *offer, faas_runtime *runtime, faas_context *
 		offer->wait_until = 0;
 	}
 	return FAAS_OK;
+}
+
+int64_t faas__offer_look(const struct offer *offer)
+{
+	struct runner *runner = offer->runner;
+
+	return runner ? faas__stopwatch_now(&runner->watch, runner->now) : faas__runtime_now(offer->runtime);
 }
 
 void faas__offer_settle_dropped(struct offer *offer)
@@ -125,7 +132,7 @@ int faas__admit(struct offer *offer, struct lane *lane, faas_function *function,
 	return FAAS_ERUNTIMEFULL;
 }
 
-int faas__admit_peek_full(const faas_function *function, size_t bytes)
+seldom int faas__admit_peek_full(const faas_function *function, size_t bytes)
 {
 	if (function->drops_oldest && faas__queue_could_fit(function, bytes))
 		return FAAS_OK;

@@ -78,7 +78,7 @@ int faas__offer_to(struct offer *offer, struct lane *lane, faas_function *functi
 }
 
 /* Waits for room, again and again. In no lane; holds a reference to the function. */
-int faas__offer_until(struct offer *offer, faas_function *function, const struct parcel *parcel, int code,
+seldom int faas__offer_until(struct offer *offer, faas_function *function, const struct parcel *parcel, int code,
                        faas_invocation **ret_invocation)
 {
 	for (;;) {

@@ -81,25 +81,6 @@ static inline size_t faas__parcel_bytes(const struct offer *offer, const faas_fu
 	return faas__block_size(header + offer->plan.bytes);
 }
 
-/* A recent time: a published one; else a thread of the pool has its stopwatch, which is cheaper than the clock. */
-static inline int64_t faas__offer_now(const struct offer *offer)
-{
-	int64_t published = load_relaxed(&offer->runtime->executor.published_now);
-
-	if (likely(published != 0))
-		return published;
-	return offer->runner ? faas__stopwatch_now(&offer->runner->watch, offer->runner->now)
-	                     : faas__runtime_now(offer->runtime);
-}
-
-/* Number, time and deadline of the event. In the lane. */
-static inline void faas__parcel_begin(struct parcel *parcel, const struct offer *offer, struct lane *lane)
-{
-	parcel->sequence = faas__lane_next_id(offer->runtime, lane);
-	parcel->stamp_ns = faas__offer_now(offer);
-	parcel->deadline = faas__offer_deadline(offer, parcel->stamp_ns);
-}
-
 /* ---- admit.c ----------------------------------------------------------------------------------------------------- */
 
 /* Whether this runtime takes events from this thread now, and the plan of the event. 0 or the error. */
@@ -113,6 +94,9 @@ int faas__offer_begin(struct offer *offer, faas_runtime *runtime, faas_context *
 static inline int faas__intake_check(const faas_runtime *runtime);
 /* The same where it is not open to all. */
 int faas__intake_check_ending(const faas_runtime *runtime);
+
+/* The time: a thread of the pool has its stopwatch, which is cheaper than the clock. */
+int64_t faas__offer_look(const struct offer *offer);
 
 /* Settles what was dropped. In no lane. */
 static inline void faas__offer_end(struct offer *offer);
@@ -135,6 +119,22 @@ int faas__admit_peek_full(const faas_function *function, size_t bytes);
 bool faas__await_room(struct offer *offer, faas_function *function, int code, size_t bytes);
 
 /* ---- The usual case of the above ------------------------------------------------------------------------------------- */
+
+/* A recent time: a published one where there is one. */
+static inline int64_t faas__offer_now(const struct offer *offer)
+{
+	int64_t published = load_relaxed(&offer->runtime->executor.published_now);
+
+	return likely(published != 0) ? published : faas__offer_look(offer);
+}
+
+/* Number, time and deadline of the event. In the lane. */
+static inline void faas__parcel_begin(struct parcel *parcel, const struct offer *offer, struct lane *lane)
+{
+	parcel->sequence = faas__lane_next_id(offer->runtime, lane);
+	parcel->stamp_ns = faas__offer_now(offer);
+	parcel->deadline = faas__offer_deadline(offer, parcel->stamp_ns);
+}
 
 static inline int faas__intake_check(const faas_runtime *runtime)
 {

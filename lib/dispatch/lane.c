@@ -54,7 +54,7 @@ struct lane *faas__lane_enter(faas_runtime *runtime, struct runner *runner)
 	return &runner->lane;
 }
 
-void faas__lane_get_ids(faas_runtime *runtime, struct lane *lane)
+seldom void faas__lane_get_ids(faas_runtime *runtime, struct lane *lane)
 {
 	lane->id_next = add_relaxed(&runtime->lanes.id_next, ID_CHUNK);
 	lane->id_end = lane->id_next + ID_CHUNK;
@@ -117,7 +117,7 @@ void faas__lane_release(faas_runtime *runtime, struct lane *lane, int64_t events
 	give_back(&lanes->free_bytes, bytes, lanes->chunk_bytes, lanes->max_bytes, &lane->credit_bytes);
 }
 
-void faas__lane_force(faas_runtime *runtime, int64_t events, int64_t bytes)
+seldom void faas__lane_force(faas_runtime *runtime, int64_t events, int64_t bytes)
 {
 	struct lanes *lanes = &runtime->lanes;
 
@@ -141,7 +141,7 @@ static bool is_past(const struct lane *lane, uint64_t epoch)
 	return word == 0 || word > epoch;
 }
 
-bool faas__epoch_has_passed(faas_runtime *runtime, uint64_t epoch)
+seldom bool faas__epoch_has_passed(faas_runtime *runtime, uint64_t epoch)
 {
 	struct executor *executor = &runtime->executor;
 	bool passed = true;
@@ -156,7 +156,7 @@ bool faas__epoch_has_passed(faas_runtime *runtime, uint64_t epoch)
 	return passed;
 }
 
-void faas__epoch_await(faas_runtime *runtime, uint64_t epoch)
+seldom void faas__epoch_await(faas_runtime *runtime, uint64_t epoch)
 {
 	while (!faas__epoch_has_passed(runtime, epoch))
 		faas__thread_yield();

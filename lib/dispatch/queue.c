@@ -92,7 +92,7 @@ seldom static struct local_queue *make_locals(faas_function *function)
 	return locals;
 }
 
-void faas__locals_free(struct faas_runtime *runtime, struct service *service)
+seldom void faas__locals_free(struct faas_runtime *runtime, struct service *service)
 {
 	faas__free_aligned(&runtime->allocator, load_relaxed(&service->locals),
 	                   runtime->local_count * sizeof(struct local_queue), FAAS_LINE);
@@ -142,7 +142,7 @@ uint32_t faas__queue_choose(faas_function *function, const struct runner *runner
 	return service->queue_next;
 }
 
-uint64_t faas__queue_accepted(const faas_function *function)
+seldom uint64_t faas__queue_accepted(const faas_function *function)
 {
 	const struct local_queue *locals = locals_of(function);
 	uint64_t accepted = load_acquire(&function->accepted);
@@ -176,17 +176,11 @@ static uint64_t load_of(const faas_invocation *invocation)
 /* From the inbox, or the n-th local queue. */
 static faas_invocation *pop_inbox(faas_function *function, uint32_t queue) holds_lock(function->mu)
 {
-	struct mpsc_in *in = &function->inbox_in;
-	struct mpsc_out *out = &function->inbox_out;
-	faas_invocation *invocation;
-	struct mpsc_node *node;
+	struct local_queue *local = likely(queue == 0) ? NULL : &locals_of(function)[queue - 1];
+	struct mpsc_node *node = faas__mpsc_pop(likely(!local) ? &function->inbox_in : &local->in,
+	                                        likely(!local) ? &function->inbox_out : &local->out);
+	faas_invocation *invocation = node ? container_of(node, faas_invocation, node) : NULL;
 
-	if (unlikely(queue > 0)) {
-		in = &locals_of(function)[queue - 1].in;
-		out = &locals_of(function)[queue - 1].out;
-	}
-	node = faas__mpsc_pop(in, out);
-	invocation = node ? container_of(node, faas_invocation, node) : NULL;
 	/* One after the other, each would have to come from another core before it tells where the next one is. */
 	if (invocation)
 		prefetch_to_write(invocation->ahead);
@@ -216,7 +210,7 @@ static void unlink_filed(faas_function *function, faas_invocation *invocation) h
 }
 
 /* Sorts the inbox of an ordered function. One that is not queued any more is returned at once; else NULL. */
-static faas_invocation *sort_inbox(faas_function *function) holds_lock(function->mu)
+seldom static faas_invocation *sort_inbox(faas_function *function) holds_lock(function->mu)
 {
 	faas_invocation *invocation;
 
@@ -248,25 +242,32 @@ static faas_invocation *count_popped(faas_invocation *invocation, uint64_t *ret_
 	return invocation;
 }
 
-static faas_invocation *pop_from(faas_function *function, uint32_t queue) holds_lock(function->mu)
+/* From the next queue that is not empty. */
+seldom static faas_invocation *pop_elsewhere(faas_function *function, uint32_t *queue) holds_lock(function->mu)
 {
-	faas_invocation *invocation = unlikely(function->is_ordered) ? sort_inbox(function) : NULL;
+	const uint32_t count = queue_count(function);
+	faas_invocation *invocation = NULL;
 
-	if (likely(!invocation && queue == 0))
-		invocation = pop_filed(function);
-	if (likely(!invocation && !function->is_ordered))
-		invocation = pop_inbox(function, queue);
+	for (uint32_t i = 1; !invocation && i < count; i++) {
+		*queue = (*queue + 1) % count;
+		if (*queue == 0)
+			invocation = pop_filed(function);
+		if (!invocation)
+			invocation = pop_inbox(function, *queue);
+	}
 	return invocation;
 }
 
 faas_invocation *faas__queue_pop(faas_function *function, uint32_t *queue, uint64_t *ret_freed)
 {
-	faas_invocation *invocation = pop_from(function, *queue);
-	const uint32_t count = queue_count(function);
+	faas_invocation *invocation = unlikely(function->is_ordered) ? sort_inbox(function) : NULL;
 
-	for (uint32_t i = 1; unlikely(!invocation) && i < count; i++) {
-		*queue = (*queue + 1) % count;
-		invocation = pop_from(function, *queue);
+	if (!invocation && likely(*queue == 0))
+		invocation = pop_filed(function);
+	if (!invocation && likely(!function->is_ordered)) {
+		invocation = pop_inbox(function, *queue);
+		if (unlikely(!invocation))
+			invocation = pop_elsewhere(function, queue);
 	}
 	return count_popped(invocation, ret_freed);
 }
@@ -392,7 +393,7 @@ seldom void faas__queue_rejoin(faas_function *function, faas_invocation *invocat
 }
 
 /* Emitters wait until a quarter is free, lest every single pop wake one of them. */
-bool faas__queue_has_room_to_tell(const faas_function *function)
+seldom bool faas__queue_has_room_to_tell(const faas_function *function)
 {
 	uint64_t load = faas__queue_load(function);
 	uint64_t events = function->max_events - function->max_events / 4;

@@ -14,7 +14,7 @@
 #include "dispatch/snapshot.h"
 #include "faas/filter.h"
 
-static int by_index(const void *a, const void *b)
+seldom static int by_index(const void *a, const void *b)
 {
 	const struct faas_function *const *x = a, *const *y = b;
 
@@ -22,7 +22,7 @@ static int by_index(const void *a, const void *b)
 }
 
 /* Tables are searched one after the other, and one function may have bound itself twice. */
-static void sort_unique(struct match_list *list)
+seldom static void sort_unique(struct match_list *list)
 {
 	size_t kept = 0;
 

@@ -11,13 +11,13 @@
 #include "dispatch/runner.h"
 #include "dispatch/runtime.h"
 
-void faas__answer_free(faas_runtime *runtime, struct answer *answer)
+seldom void faas__answer_free(faas_runtime *runtime, struct answer *answer)
 {
 	if (answer)
 		faas__free(&runtime->allocator, answer, answer->block_bytes);
 }
 
-void faas__message_free(faas_runtime *runtime, struct message *message)
+seldom void faas__message_free(faas_runtime *runtime, struct message *message)
 {
 	if (message)
 		faas__free(&runtime->allocator, message, message->block_bytes);

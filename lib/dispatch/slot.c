@@ -86,7 +86,7 @@ static void go_on(faas_function *function) holds_lock(function->mu)
 		faas__turn_kick(&function->runtime->executor, &function->turn);
 }
 
-void faas__slot_free(faas_function *function)
+seldom void faas__slot_free(faas_function *function)
 {
 	function->active--;
 	faas__share_give(function);

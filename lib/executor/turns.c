@@ -19,7 +19,7 @@
 
 #define MOST_NS 1000000000000000 /* of one charge */
 
-void faas__turn_init(struct turn *turn, const struct turn_ops *ops, uint32_t weight)
+seldom void faas__turn_init(struct turn *turn, const struct turn_ops *ops, uint32_t weight)
 {
 	turn->node.prev = NULL;
 	turn->ops = ops;
