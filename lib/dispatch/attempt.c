@@ -288,6 +288,16 @@ bool faas__attempt_claim_locked(faas_context *context, const struct taken *taken
 	return true;
 }
 
+void faas__attempt_claim_unseen(faas_context *context, struct tally *tally)
+{
+	faas_invocation *invocation = context->invocation;
+	uint32_t state = load_relaxed(&invocation->state);
+
+	/* From here on it is reached through this thread's slot, which is not set before the attempt's times are. */
+	store_relaxed(&invocation->state, (state & ~(PHASE_MASK | ATTEMPT_MASK)) | PHASE_RUNNING | 1u << ATTEMPT_SHIFT);
+	begin_attempt(context, tally);
+}
+
 /* Makes a queued invocation this thread's. False: it was cancelled or claimed, or its time has passed. */
 bool faas__attempt_claim(faas_context *context, const struct taken *taken, int64_t now, struct tally *tally)
 {

@@ -64,8 +64,7 @@ static int take(struct run *run, faas_function *function) holds_lock(function->m
 	return faas__share_is_all(function->runtime, run->runner->depth) ? FAAS_EDEADLK : FAAS_EAGAIN;
 }
 
-/* Makes the invocation an attempt of this thread's. False: the thread in whose batch it stands was faster. */
-static bool claim(struct run *run, faas_function *function) holds_lock(function->mu)
+static void prepare(struct run *run, faas_function *function) holds_lock(function->mu)
 {
 	faas__rate_take(function, run->runner->now, 1);
 	faas__demand_wake(function, run->runner->now);
@@ -73,7 +72,25 @@ static bool claim(struct run *run, faas_function *function) holds_lock(function-
 	list_push_back(&function->tallies, &run->tally.node);
 	run->context = faas__attempt_begin(run->runner, function, run->invocation, run->is_cold);
 	run->context->worker = run->worker;
+}
+
+/* Makes the invocation an attempt of this thread's. False: the thread in whose batch it stands was faster. */
+static bool claim(struct run *run, faas_function *function) holds_lock(function->mu)
+{
+	prepare(run, function);
 	return faas__attempt_claim_locked(run->context, &run->taken, &run->tally);
+}
+
+/* The same for one that nobody else has seen. During an init it can be ended before its handler has begun. */
+static void claim_unseen(struct run *run, faas_function *function) holds_lock(function->mu)
+{
+	prepare(run, function);
+	if (likely(!run->is_cold)) {
+		faas__attempt_claim_unseen(run->context, &run->tally);
+	} else {
+		run->taken = faas__taken(run->invocation);
+		(void)faas__attempt_claim_locked(run->context, &run->taken, &run->tally);
+	}
 }
 
 /* The attempt itself and its end; no lock is held. `claimed`: else the slot is only given back. */
@@ -225,8 +242,7 @@ int faas__run_unqueued(struct runner *runner, faas_invocation *invocation)
 		result = load_relaxed(&function->is_closed) ? FAAS_ENOTFOUND : take(&run, function);
 	if (result == RUN_CLAIMED) {
 		add_relaxed(&function->accepted, 1);
-		run.taken = faas__taken(invocation);
-		(void)claim(&run, function);
+		claim_unseen(&run, function);
 	}
 	gave_share = faas__share_was_unused(function);
 	faas__mutex_unlock(&function->mu);

@@ -109,6 +109,9 @@ bool faas__attempt_claim(faas_context *context, const struct taken *taken, int64
 /* The same for one with a result, whatever its caller's time, and also under the function's lock. */
 bool faas__attempt_claim_locked(faas_context *context, const struct taken *taken, struct tally *tally);
 
+/* The same for a first attempt of one that nobody else knows, without an init. */
+void faas__attempt_claim_unseen(faas_context *context, struct tally *tally);
+
 /* The attempt of a keyed invocation is over, or never began: its key may pass on. */
 void faas__attempt_let_go(faas_function *function, faas_invocation *invocation);
 
