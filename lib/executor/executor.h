@@ -254,6 +254,7 @@ struct executor {
 	int32_t max_threads;
 	int32_t max_overruns;
 	int32_t max_looking;
+	int32_t most_looking;     /* with those that wait to see another one look */
 	int64_t spin_ns;
 	uint32_t yields;          /* instead, on one core: times to give way before parking */
 	uint32_t cpus;            /* processors there are for all threads */
@@ -282,6 +283,7 @@ struct executor {
 	struct mutex timers_mu;
 	struct heap timers;          /* under timers_mu */
 	atomic_i64 shortest_ns;      /* the shortest deadline any attempt may have */
+	on_own_line atomic_u32 looks; /* grows while a thread looks around, and is not kept from it */
 	on_own_line atomic_i64 published_now; /* a recent time, 0: nobody keeps it fresh */
 	struct monitor monitor;
 };

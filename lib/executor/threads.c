@@ -157,14 +157,19 @@ static bool is_stopping(struct executor *executor)
 	return load_seq_cst(&executor->is_stopping) != 0;
 }
 
-/* Looks around for up to spin_ns, or gives way a few times. `looking` is held on return if nothing was found. */
+/*
+ * Looks around for up to spin_ns, or gives way a few times. `looking` is held on return if nothing was found.
+ *
+ * Where enough look already, one more is too many as soon as it has seen one of them look. Not before: whoever woke on its
+ * processor may have pushed it off, and nobody else would come while it seems to be looking.
+ */
 static struct turn *look_around(struct executor *executor)
 {
 	int64_t until = 0, now;
-	uint32_t yields = executor->yields;
+	uint32_t yields = executor->yields, seen = load_relaxed(&executor->looks);
+	bool is_extra = (int64_t)add_seq_cst(&executor->looking, 1) >= executor->max_looking;
 	struct turn *turn;
 
-	add_seq_cst(&executor->looking, 1);
 	for (uint32_t looks = 0;; looks++) {
 		turn = faas__turn_next(executor);
 		if (turn) {
@@ -186,6 +191,10 @@ static struct turn *look_around(struct executor *executor)
 		if (until == 0)
 			until = now + executor->spin_ns;
 		if (now >= until)
+			return NULL;
+		if (!is_extra)
+			bump_relaxed(&executor->looks, 1);
+		else if (load_relaxed(&executor->looks) != seen)
 			return NULL;
 		if (load_relaxed(&executor->published_now) != 0)
 			store_relaxed(&executor->published_now, now);
@@ -226,7 +235,7 @@ static struct turn *await_turn(struct executor *executor, struct thread *thread)
 		return turn;
 	store_seq_cst(&thread->is_idle, 1);
 	while (!turn && stays && !is_stopping(executor)) {
-		if ((int64_t)load_relaxed(&executor->looking) >= executor->max_looking)
+		if ((int64_t)load_relaxed(&executor->looking) >= executor->most_looking)
 			add_seq_cst(&executor->looking, 1);
 		else
 			turn = look_around(executor);
@@ -422,6 +431,8 @@ int faas__executor_init(struct executor *executor, const struct executor_config 
 	executor->yields = config->yields;
 	executor->cpus = (uint32_t)faas__cpu_count();
 	executor->max_looking = max_looking(executor);
+	/* On one core nobody sees another look. */
+	executor->most_looking = executor->spin_ns > 0 ? 2 * executor->max_looking : executor->max_looking;
 	executor->thread_idle_ns = config->thread_idle_ns;
 	executor->stack_bytes = config->stack_bytes;
 	(void)snprintf(executor->thread_name, sizeof(executor->thread_name), "%s", config->thread_name);
