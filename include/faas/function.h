@@ -58,7 +58,9 @@ typedef void faas_fini_fn(void *state, void *user);
  * What waits for a thread, a worker, a rate or a key has not been attempted.
  *
  * With FAAS_ORDER_BY_KEY an event waits until every earlier one of its key is settled and no handler runs for it any
- * more: retries, overruns and deferrals keep the head of their key. Events without a key are not ordered.
+ * more: retries, overruns and deferrals keep the head of their key. Events without a key are not ordered. Without an
+ * order a thread goes on first with what its own handlers emitted, so that a tree of events stays small; after 200 us of
+ * that, others have their turn.
  *
  * `rate_per_s` is a token bucket of `rate_burst` tokens: every attempt takes one when it starts; the queue absorbs what
  * comes faster. `reserved_concurrency` is a part of the runtime's max_concurrency that only this function can use;
