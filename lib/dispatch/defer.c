@@ -135,13 +135,16 @@ struct ending {
 };
 
 /* PENDING -> CLOSED. True: it may be retried, and is STARTING, else SETTLING and counted. */
-static bool close_pending(faas_function *function, faas_deferral *deferral, const struct ending *ending)
+static bool close_pending(faas_function *function, faas_deferral *deferral, struct ending *ending)
 	holds_lock(function->mu)
 {
 	faas_invocation *invocation = deferral->invocation;
 	bool retries = ending->end != END_SUCCEEDED && ending->end != END_CANCELLED &&
 	               faas__retry_is_possible(invocation, deferral->attempt, ending->is_permanent);
 
+	/* Who ends it may have looked at the clock before the attempt began. */
+	if (ending->now < deferral->started)
+		ending->now = deferral->started;
 	deferral->stage = DEFER_CLOSED;
 	faas__heap_remove(&faas__service(function)->deferrals, &deferral->due);
 	faas__service(function)->deferred--;
