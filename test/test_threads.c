@@ -6,6 +6,7 @@
 #include "stress.h"
 
 #include <signal.h>
+#include <time.h>
 #include <unistd.h>
 
 #define AHEAD 30 /* events that stand behind one another in a batch */
@@ -60,7 +61,7 @@ static void send(struct pool *pool, const char *function, const char *text, faas
 	                                            FAAS_EVENT(.data = text, .data_bytes = strlen(text)), ret_invocation));
 }
 
-/* Blocks at the gate if the event says so. */
+/* Blocks at the gate if the event says so, or opens it. */
 static int work(faas_context *context, const faas_event *event)
 {
 	struct pool *pool = faas_context_user(context);
@@ -70,6 +71,8 @@ static int work(faas_context *context, const faas_event *event)
 		gate_pass(&pool->start);
 	if (strcmp(text, "block") == 0)
 		gate_pass(&pool->gate);
+	if (strcmp(text, "open") == 0)
+		gate_open(&pool->gate);
 	atomic_fetch_add(&pool->done, 1);
 	return 0;
 }
@@ -296,6 +299,54 @@ static void what_a_batch_has_run_takes_no_room(void **state)
 	pool_close(&pool);
 }
 
+static void block_when_settled(faas_invocation *invocation, void *user)
+{
+	struct pool *pool = user;
+
+	(void)invocation;
+	gate_pass(&pool->gate);
+}
+
+static void pass_ms(int64_t duration_ms)
+{
+	struct timespec from, now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &from);
+	do {
+		(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	} while ((now.tv_sec - from.tv_sec) * 1000 + (now.tv_nsec - from.tv_nsec) / 1000000 <= duration_ms);
+}
+
+/*
+ * What a thread takes has expired, what stands behind it has not; the first one's callback blocks until the second one has
+ * run, which another thread must take over before the batch has begun. The runtime's room is none the worse for it.
+ */
+static void a_batch_that_has_not_begun_is_run_by_others(void **state)
+{
+	struct faas_runtime_stats total;
+	faas_invocation *late;
+	static struct pool pool;
+
+	(void)state;
+	pool_open(&pool, FAAS_RUNTIME(.threads = 1, .max_threads = 2, .queue_events = 1000));
+	add(&pool, "f", work, FAAS_NEVER, 0);
+	add(&pool, "start", work, FAAS_NEVER, 0);
+	send(&pool, "start", "start", NULL);
+	gate_await(&pool.start, 1);
+	assert_int_equal(FAAS_OK, faas_invoke_async(pool.runtime, "f", FAAS_EVENT(.timeout_ms = 1), &late));
+	assert_int_equal(FAAS_OK, faas_invocation_on_settled(late, block_when_settled, &pool));
+	send(&pool, "f", "open", NULL);
+	pass_ms(2);
+	gate_open(&pool.start);
+	UNTIL(atomic_load(&pool.done) == 2);
+	assert_int_equal(FAAS_OK, faas_drain(pool.runtime, FAAS_NEVER));
+	total = totals_of(pool.runtime);
+	assert_in_range(total.queued_events, 0, 1000);
+	assert_int_equal(1, total.total.expired);
+	faas_invocation_unref(late);
+	pool_close(&pool);
+}
+
 /* ---- Waiting inside handlers --------------------------------------------------------------------------------------- */
 
 static int wait_for_awaited(faas_context *context, const faas_event *event)
@@ -414,6 +465,7 @@ int main(void)
 		cmocka_unit_test(the_rest_of_a_batch_is_cancelled_with_its_function),
 		cmocka_unit_test(the_rest_of_a_batch_is_cancelled_by_the_close),
 		cmocka_unit_test(what_a_batch_has_run_takes_no_room),
+		cmocka_unit_test(a_batch_that_has_not_begun_is_run_by_others),
 		cmocka_unit_test(a_waiter_takes_it_out_of_anothers_batch),
 		cmocka_unit_test(nobody_waits_for_a_clock_that_stands_still),
 		cmocka_unit_test(signals_are_left_to_the_host),

@@ -387,8 +387,12 @@ static bool take(struct turn *turn, struct thread *thread)
 		faas__share_tell(runner->runtime);
 	faas__queue_freed(function, choice.freed);
 	faas__dead_unref(choice.dead);
-	if (unlikely(choice.expired))
+	if (unlikely(choice.expired)) {
+		/* A callback may take long, and others may have the batch meanwhile. */
+		if (choice.count > 0)
+			faas__monitor_tick_soon(executor);
 		faas__settle_expired(choice.expired, runner->now);
+	}
 	switch (choice.step) {
 	case STEP_RETIRE:
 		retire(function, choice.worker, choice.why);

@@ -147,14 +147,23 @@ static bool is_ahead(struct thread *thread)
 	       load_seq_cst(&runner->batch_rest) != 0;
 }
 
-/* Slot 0 is claimed, so the owner is inside an attempt of this batch and stays there. */
+/* What stands in the batch before its first attempt has begun gave its room back when it was taken. */
+static uint64_t released_ahead(const struct runner *runner, uint32_t next)
+{
+	return next == 0 ? LOAD_EVENT + faas__invocation_bytes(runner->batch[0].invocation) : 0;
+}
+
+/*
+ * Slot 0 is claimed, so the owner is inside an attempt of this batch and stays there; or it has not begun the first one,
+ * since it is in a callback for what had expired, and then the first one is put back as well.
+ */
 static void hand_back(struct thread *thread)
 {
 	struct runner *runner = faas__runner_from(thread);
 	faas_function *function = runner->batch_function;
 	uint32_t next = load_relaxed(&runner->batch_next), end = load_relaxed(&runner->batch_end);
+	uint64_t first, held;
 	struct put_back rest;
-	uint64_t freed;
 
 	if (!is_ahead(thread))
 		return;
@@ -162,12 +171,13 @@ static void hand_back(struct thread *thread)
 	rest.cancelled = NULL;
 	rest.load = 0;
 	faas__mutex_lock(&function->mu);
+	first = next < end ? released_ahead(runner, next) : 0;
+	held = load_relaxed(&runner->batch_rest);
 	faas__rate_give_back(function, end - next);
 	if (next < end)
 		faas__queue_put_back(function, runner->batch + next, end - next, &rest);
 	store_relaxed(&runner->batch_end, next);
-	freed = load_relaxed(&runner->batch_rest) - rest.load;
-	faas__queue_end_rest(function, load_relaxed(&runner->batch_rest), rest.load);
+	faas__queue_end_rest(function, held, rest.load);
 	store_relaxed(&runner->batch_rest, 0);
 	/* The average says "fast"; it was wrong. */
 	function->run_ns_average = TICK_NS;
@@ -175,7 +185,9 @@ static void hand_back(struct thread *thread)
 	if (faas__queue_has_events(function))
 		faas__turn_kick(thread->executor, &function->turn);
 	faas__mutex_unlock(&function->mu);
-	faas__queue_freed(function, freed);
+	if (first != 0)
+		faas__lane_force(function->runtime, (int64_t)LOAD_EVENTS(first), (int64_t)LOAD_BYTES(first));
+	faas__queue_freed(function, held + first - rest.load);
 	faas__put_back_end(&rest, true);
 }
 
