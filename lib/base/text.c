@@ -73,7 +73,7 @@ static bool is_token(const unsigned char *token, size_t bytes, unsigned char end
 	return token[0] != '>' || (wildcards && end == 0);
 }
 
-int faas__type_check(const char *type, bool wildcards, int code, size_t *ret_bytes)
+seldom int faas__type_check(const char *type, bool wildcards, int code, size_t *ret_bytes)
 {
 	const unsigned char *at = (const unsigned char *)type;
 	size_t start = 0, i = 0;
@@ -127,7 +127,7 @@ uint64_t faas__text_hash(const char *text, size_t bytes, uint64_t seed)
 	return faas__mix64(hash ^ word);
 }
 
-size_t faas__name_check(const char *name)
+seldom size_t faas__name_check(const char *name)
 {
 	size_t i;
 

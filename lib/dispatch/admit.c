@@ -64,7 +64,10 @@ int64_t faas__offer_look(const struct offer *offer)
 {
 	struct runner *runner = offer->runner;
 
-	return runner ? faas__stopwatch_now(&runner->watch, runner->now) : faas__runtime_now(offer->runtime);
+	if (!runner)
+		return faas__runtime_now(offer->runtime);
+	runner->now = faas__stopwatch_now(&runner->watch, runner->now);
+	return runner->now;
 }
 
 void faas__offer_settle_dropped(struct offer *offer)

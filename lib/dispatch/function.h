@@ -172,7 +172,7 @@ struct service {
 	struct heap deferrals;       /* of DEFERRED ones, by deadline */
 	uint64_t delay_number;       /* order of equally due ones */
 	struct random random;        /* jitter */
-	uint32_t queue_next;         /* the queue that was emptied last out of turn */
+	uint32_t queue_turns;        /* batches that were taken from all queues in turn */
 	_Atomic(struct local_queue *) locals; /* runtime.local_count of them; written once, under mu; NULL: none yet */
 };
 

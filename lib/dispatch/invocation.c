@@ -53,7 +53,7 @@ static void write_result(faas_invocation *invocation, faas_function *function, i
 	faas_function_ref(function);
 }
 
-static void write_keyed(faas_invocation *invocation)
+seldom static void write_keyed(faas_invocation *invocation)
 {
 	struct keyed *keyed = faas__keyed_of(invocation);
 	const char *key = faas_event_key(faas__event_of(invocation));
@@ -154,7 +154,7 @@ seldom void faas__record_unwrite(faas_invocation *block, struct lane *lane)
 	faas_function_unref(block->function);
 }
 
-struct shared_event *faas__shared_event_new(faas_runtime *runtime, struct lane *lane, const struct event_plan *plan,
+seldom struct shared_event *faas__shared_event_new(faas_runtime *runtime, struct lane *lane, const struct event_plan *plan,
                                             uint64_t sequence, int64_t stamp_ns)
 {
 	uint32_t bytes = block_size(offsetof(struct shared_event, event) + plan->bytes);

@@ -13,9 +13,10 @@
  * goes to that first when it is the function's turn, any other thread takes from it as well. So threads whose handlers
  * emit do not write to one line all the time; and what a handler has begun is carried on while its events are still in
  * that processor's cache, rather than behind everything that came before: a tree of events stays as small as it is deep.
- * Nobody is left behind: after LOCAL_FIRST_NS at its own queue, and whenever that is empty, a thread takes its batch from
- * the next of all queues in turn, whoever fills them. Functions that keep an order, or push out their oldest event, have
- * no local queues, nor have those of which one event at a time may run, which then keep the order of arrival.
+ * Nobody is left behind: after LOCAL_FIRST_NS at its own queue (with slow handlers, every other batch) and whenever that
+ * is empty, a thread takes its batch from all queues in turn, whoever fills them. Functions that keep an order, push out
+ * their oldest event or have a rate have no local queues, nor have those of which one event at a time may run, which then
+ * keep the order of arrival.
  *
  * Of an ordered function the inbox is sorted before anything is popped: into the backlog, which holds what may begin, and
  * behind the heads of their keys (key.c).
@@ -111,7 +112,7 @@ static struct local_queue *local_of(faas_function *function, const struct runner
 	return locals ? &locals[runner->local - 1] : NULL;
 }
 
-/* Under the lock, which keeps others from emptying it. */
+/* As far as one can tell while others push: a hint. */
 static bool local_is_empty(struct local_queue *local)
 {
 	return load_acquire(&local->in.tail) == &local->out.stub;
@@ -125,7 +126,7 @@ static uint32_t queue_count(const faas_function *function)
 uint32_t faas__queue_choose(faas_function *function, const struct runner *runner)
 {
 	struct service *service = faas__service(function);
-	uint32_t count = queue_count(function);
+	uint32_t count = queue_count(function), turn;
 
 	if (likely(count == 1))
 		return 0;
@@ -138,8 +139,9 @@ uint32_t faas__queue_choose(faas_function *function, const struct runner *runner
 			return runner->local;
 		own->first_until = 0;
 	}
-	service->queue_next = (service->queue_next + 1) % count;
-	return service->queue_next;
+	/* Of these every second one is for what came from outside or was put back: it may be the oldest by far. */
+	turn = service->queue_turns++;
+	return turn % 2 == 0 ? 0 : 1 + turn / 2 % (count - 1);
 }
 
 seldom uint64_t faas__queue_accepted(const faas_function *function)

@@ -169,8 +169,6 @@ static void configure_sharing(faas_function *function, const faas_function_confi
 	int64_t rate = config->rate_per_s, burst = or_default(config->rate_burst, rate);
 
 	function->is_ordered = config->order == FAAS_ORDER_BY_KEY;
-	/* One event at a time has always come in order, which nothing promises and many will expect. */
-	function->has_locals = !function->is_ordered && !function->drops_oldest && function->max_concurrency > 1;
 	function->header_bytes = sizeof(faas_invocation) + (function->is_ordered ? sizeof(struct keyed) : 0);
 	function->wants_records = config->on_success || config->on_failure;
 	function->reserved = (uint32_t)config->reserved_concurrency;
@@ -232,6 +230,13 @@ static int make_parts(faas_function *function, const faas_function_config *confi
 	return error;
 }
 
+/* One event at a time has always come in order, which nothing promises and many will expect. */
+static bool may_have_locals(const faas_function *function)
+{
+	return !function->is_ordered && !function->drops_oldest && function->rate_interval_ns == 0 &&
+	       function->max_concurrency > 1 && function->runtime->share.max > 1;
+}
+
 static faas_function *function_new(faas_runtime *runtime, const char *name, const faas_function_config *config)
 {
 	const size_t name_bytes = strlen(name) + 1, bytes = function_bytes(name_bytes);
@@ -261,6 +266,7 @@ static faas_function *function_new(faas_runtime *runtime, const char *name, cons
 	store_relaxed(&function->service, &runtime->no_service);
 	store_relaxed(&function->refs, 1);
 	function->runtime = faas__runtime_ref(runtime);
+	function->has_locals = may_have_locals(function);
 	return function;
 }
 

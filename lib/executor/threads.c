@@ -192,6 +192,9 @@ static struct turn *look_around(struct executor *executor)
 			until = now + executor->spin_ns;
 		if (now >= until)
 			return NULL;
+		/* The others have found something to do. */
+		if ((int64_t)load_relaxed(&executor->looking) <= executor->max_looking)
+			is_extra = false;
 		if (!is_extra)
 			bump_relaxed(&executor->looks, 1);
 		else if (load_relaxed(&executor->looks) != seen)
@@ -432,7 +435,7 @@ int faas__executor_init(struct executor *executor, const struct executor_config 
 	executor->cpus = (uint32_t)faas__cpu_count();
 	executor->max_looking = max_looking(executor);
 	/* On one core nobody sees another look. */
-	executor->most_looking = executor->spin_ns > 0 ? 2 * executor->max_looking : executor->max_looking;
+	executor->most_looking = executor->spin_ns > 0 && executor->cpus > 1 ? 2 * executor->max_looking : executor->max_looking;
 	executor->thread_idle_ns = config->thread_idle_ns;
 	executor->stack_bytes = config->stack_bytes;
 	(void)snprintf(executor->thread_name, sizeof(executor->thread_name), "%s", config->thread_name);
