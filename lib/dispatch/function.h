@@ -200,7 +200,7 @@ struct faas_function {
 	bool is_ordered;
 	bool follows_demand;
 	bool has_locals;           /* may have local queues */
-	uint16_t name_bytes;
+	uint8_t name_bytes;        /* of FAAS_MAX_NAME and its NUL at most */
 	uint32_t provisioned;
 	faas_handler_fn *handler;
 	void *user;

@@ -251,7 +251,7 @@ static faas_function *function_new(faas_runtime *runtime, const char *name, cons
 	}
 	configure(function, config);
 	configure_sharing(function, config);
-	function->name_bytes = (uint16_t)name_bytes;
+	function->name_bytes = (uint8_t)name_bytes;
 	memcpy(function->name, name, name_bytes);
 	function->delivery = &common_delivery;
 	faas__mpsc_init(&function->inbox_in, &function->inbox_out);
