@@ -6,8 +6,6 @@
  */
 #include "stress.h"
 
-#include <time.h>
-
 #define THREADS 4
 #define FUNCTIONS 3
 #define CALLS 150 /* of each thread */
@@ -44,10 +42,8 @@ static const char *const names[FUNCTIONS] = {"free", "bounded", "plain"};
 static int64_t leaping_clock(void *user)
 {
 	struct scene *scene = user;
-	struct timespec now;
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * SECOND + now.tv_nsec + atomic_load(&scene->leapt);
+	return monotonic_ns() + atomic_load(&scene->leapt);
 }
 
 static bool is_bounded(const faas_context *context)

@@ -6,8 +6,6 @@
  */
 #include "stress.h"
 
-#include <time.h>
-
 #define THREADS 16
 #define CALLS 40 /* of each thread */
 
@@ -28,20 +26,12 @@ struct scene {
 	atomic_ullong begun;
 };
 
-static int64_t monotonic(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 /* A token is taken before its handler begins; so at any moment no more handlers have begun than tokens were there. */
 static int begin(faas_context *context, const faas_event *event)
 {
 	struct scene *scene = faas_context_user(context);
 	uint64_t begun = atomic_fetch_add(&scene->begun, 1) + 1;
-	int64_t since = monotonic() - scene->registered;
+	int64_t since = monotonic_ns() - scene->registered;
 	uint64_t allowed = (uint64_t)scene->burst + (uint64_t)(since * scene->rate / 1000000000) + 1;
 
 	(void)event;
@@ -95,7 +85,7 @@ static void rates_hold(uint64_t seed)
 	scene->rate = rates[random_below(&seed, 3)];
 	scene->burst = 1 + (int)random_below(&seed, 60);
 	scene->runtime = open_runtime(FAAS_RUNTIME(.threads = 1 + (int32_t)random_below(&seed, 4), .allocator = &memory.config));
-	scene->registered = monotonic();
+	scene->registered = monotonic_ns();
 	assert_int_equal(FAAS_OK, faas_register_function(scene->runtime, "f",
 	                                                 FAAS_FUNCTION(.handler = begin, .user = scene, .attempts = 2,
 	                                                               .backoff_ms = FAAS_NONE, .deadline_ms = FAAS_NEVER,

@@ -463,6 +463,24 @@ void gate_open(struct gate *gate)
 	pthread_mutex_unlock(&gate->mutex);
 }
 
+/* ---- Real time --------------------------------------------------------------------------------------------------- */
+
+int64_t monotonic_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+void spend_ns(int64_t duration_ns)
+{
+	int64_t end = monotonic_ns() + duration_ns;
+
+	while (monotonic_ns() < end)
+		continue;
+}
+
 /* ---- Random numbers ---------------------------------------------------------------------------------------------- */
 
 uint64_t random_seed(const char *test)

@@ -196,6 +196,14 @@ void gate_await(struct gate *gate, int count);
 void gate_let(struct gate *gate, int count);
 void gate_open(struct gate *gate);
 
+/* ---- Real time --------------------------------------------------------------------------------------------------- */
+
+/* For tests with threads that are about time. None of them may fail because something took longer than usual. */
+int64_t monotonic_ns(void);
+
+/* Is busy until at least so much time has passed. */
+void spend_ns(int64_t duration_ns);
+
 /* ---- Random numbers ---------------------------------------------------------------------------------------------- */
 
 /* The seed of a random test: FAAS_TEST_SEED, or a new one. Printed, so that a failure can be repeated. */

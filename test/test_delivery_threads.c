@@ -6,7 +6,7 @@
 #include "support.h"
 
 #include <sched.h>
-#include <time.h>
+#include <stdatomic.h>
 
 #define A_WHILE_MS 30
 
@@ -352,21 +352,54 @@ static void a_detached_close_reports_and_its_memory_goes_with_the_last_handler(v
 	scene_close();
 }
 
-/* ---- Rates ------------------------------------------------------------------------------------------------------- */
+/* A thread that was held up between its look at the clock and what it does then. */
+static _Thread_local int64_t looked_at;
+static atomic_llong clock_ns;
 
-static int64_t now_ns(void)
+static int64_t slow_clock(void *user)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+	(void)user;
+	return looked_at != 0 ? looked_at : atomic_fetch_add(&clock_ns, 1000) + 1000;
 }
+
+static void who_cancels_may_have_looked_at_the_clock_long_ago(void **state)
+{
+	struct faas_timing_stats timing = {.struct_size = sizeof(timing)};
+	faas_invocation *invocation;
+	faas_function *function;
+	faas_clock *clock;
+
+	(void)state;
+	atomic_store(&clock_ns, 0);
+	assert_int_equal(FAAS_OK, faas_clock_new(&(faas_clock_config){.struct_size = sizeof(faas_clock_config),
+	                                                              .monotonic_ns = slow_clock},
+	                                         &clock));
+	scene_open(FAAS_RUNTIME(.threads = 1, .clock = clock));
+	gate_open(&scene.gate);
+	add("f", FAAS_FUNCTION(.handler = deferring_handler, .deadline_ms = FAAS_NEVER, .attempts = 1));
+	assert_int_equal(FAAS_OK, faas_function_find(scene.runtime, "f", &function));
+	looked_at = 1;
+	invocation = start("f", NULL, "");
+	while (faas_invocation_status(invocation) != FAAS_STATUS_DEFERRED)
+		sched_yield();
+	assert_int_equal(1, faas_function_cancel_all(function));
+	looked_at = 0;
+	assert_int_equal(FAAS_ECANCELLED, faas_invocation_outcome(invocation));
+	assert_int_equal(FAAS_OK, faas_invocation_timing(invocation, &timing));
+	assert_int_equal(0, timing.run_ns);
+	faas_invocation_unref(invocation);
+	faas_function_unref(function);
+	scene_close();
+	faas_clock_unref(clock);
+}
+
+/* ---- Rates ------------------------------------------------------------------------------------------------------- */
 
 static int timing_handler(faas_context *context, const faas_event *event)
 {
 	(void)context;
 	(void)event;
-	scene.times[scene.count++] = now_ns();
+	scene.times[scene.count++] = monotonic_ns();
 	return 0;
 }
 
@@ -377,7 +410,7 @@ static void a_rate_holds_in_real_time(void **state)
 	(void)state;
 	scene_open(FAAS_RUNTIME(.threads = 2));
 	add("f", FAAS_FUNCTION(.handler = timing_handler, .rate_per_s = 100, .rate_burst = 2, .max_concurrency = 1));
-	begin = now_ns();
+	begin = monotonic_ns();
 	for (int i = 0; i < 6; i++)
 		faas_invocation_unref(start("f", NULL, ""));
 	assert_int_equal(FAAS_OK, faas_drain(scene.runtime, FAAS_NEVER));
@@ -401,6 +434,7 @@ int main(void)
 		cmocka_unit_test(a_close_that_finds_a_handler_hanging_says_so_and_can_be_repeated),
 		cmocka_unit_test(an_overrun_is_told_apart_from_what_was_cut_short),
 		cmocka_unit_test(a_detached_close_reports_and_its_memory_goes_with_the_last_handler),
+		cmocka_unit_test(who_cancels_may_have_looked_at_the_clock_long_ago),
 		cmocka_unit_test(a_rate_holds_in_real_time),
 	};
 

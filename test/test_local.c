@@ -6,10 +6,10 @@
  */
 #include "stress.h"
 
-#include <time.h>
-
 #define CHILDREN 20000 /* of one tree: more than a thread runs before it looks elsewhere */
 #define FEW 100
+#define MAKES_FAST 5000 /* events, until threads take them in batches */
+#define LONG_NS 200000 /* longer than a batch is to take */
 
 struct scene {
 	struct memory memory;
@@ -64,17 +64,6 @@ static void run_child(struct scene *scene)
 	UNTIL(atomic_load(&scene->is_sent));
 }
 
-/* Longer than a batch is to take. */
-static void spin(void)
-{
-	struct timespec from, now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &from);
-	do {
-		(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	} while ((now.tv_sec - from.tv_sec) * 1000000000 + now.tv_nsec - from.tv_nsec < 200000);
-}
-
 static void wait_for_child(struct scene *scene, faas_context *context)
 {
 	faas_invocation *child = NULL;
@@ -107,7 +96,7 @@ static int act(faas_context *context, const faas_event *event)
 		gate_pass(&scene->gate);
 	} else if (strcmp(text, "emit one and take long") == 0) {
 		emit_children(scene, context, "note", 1);
-		spin();
+		spend_ns(LONG_NS);
 	} else if (strcmp(text, "note") == 0) {
 		atomic_store(&scene->others_then, atomic_load(&scene->others));
 		atomic_store(&scene->child_ran, 1);
@@ -178,9 +167,24 @@ static void send(const struct scene *scene, const char *text)
 /* Threads go first to their own queues where handlers are known to be fast. */
 static void make_fast(const struct scene *scene)
 {
-	for (int i = 0; i < 5000; i++)
+	for (int i = 0; i < MAKES_FAST; i++)
 		send(scene, "");
-	UNTIL(stats_of(scene->function).succeeded == 5000 && stats_of(scene->function).busy == 0);
+	UNTIL(stats_of(scene->function).succeeded == MAKES_FAST && stats_of(scene->function).busy == 0);
+}
+
+/* The other thread stands at the gate to the end. */
+static void scene_open_on_one_thread(struct scene *scene)
+{
+	scene_open(scene, 2, 0);
+	make_fast(scene);
+	send(scene, "gate");
+	gate_await(&scene->gate, 1);
+}
+
+static void scene_close_on_one_thread(struct scene *scene)
+{
+	gate_open(&scene->gate);
+	scene_close(scene);
 }
 
 /* A thread with a whole tree's events in its own queue comes to what is sent only then before it is through with them. */
@@ -189,10 +193,7 @@ static void an_event_from_outside_does_not_wait_for_a_tree(void **state)
 	static struct scene scene;
 
 	(void)state;
-	scene_open(&scene, 2, 0);
-	make_fast(&scene);
-	send(&scene, "gate");
-	gate_await(&scene.gate, 1);
+	scene_open_on_one_thread(&scene);
 	send(&scene, "tree");
 	UNTIL(atomic_load(&scene.asks));
 	send(&scene, "outside");
@@ -200,8 +201,7 @@ static void an_event_from_outside_does_not_wait_for_a_tree(void **state)
 	UNTIL(atomic_load(&scene.children_then) >= 0);
 	UNTIL(atomic_load(&scene.children) == CHILDREN);
 	assert_in_range(atomic_load(&scene.children_then), 0, CHILDREN - 1);
-	gate_open(&scene.gate);
-	scene_close(&scene);
+	scene_close_on_one_thread(&scene);
 }
 
 /* The other thread always has something else to do, and comes to it all the same. */
@@ -230,10 +230,7 @@ static void a_batch_that_takes_long_is_put_back(void **state)
 	static struct scene scene;
 
 	(void)state;
-	scene_open(&scene, 2, 0);
-	make_fast(&scene);
-	send(&scene, "gate");
-	gate_await(&scene.gate, 1);
+	scene_open_on_one_thread(&scene);
 	send(&scene, "start");
 	gate_await(&scene.start, 1);
 	send(&scene, "emit one and take long");
@@ -241,9 +238,8 @@ static void a_batch_that_takes_long_is_put_back(void **state)
 		send(&scene, "");
 	gate_open(&scene.start);
 	UNTIL(atomic_load(&scene.child_ran));
-	assert_in_range(atomic_load(&scene.others_then), 5000, 5001);
-	gate_open(&scene.gate);
-	scene_close(&scene);
+	assert_in_range(atomic_load(&scene.others_then), MAKES_FAST, MAKES_FAST + 1);
+	scene_close_on_one_thread(&scene);
 }
 
 /* The other thread is busy: the one that waits runs it itself. */
@@ -252,13 +248,10 @@ static void a_handler_waits_for_what_it_emitted(void **state)
 	static struct scene scene;
 
 	(void)state;
-	scene_open(&scene, 2, 0);
-	send(&scene, "gate");
-	gate_await(&scene.gate, 1);
+	scene_open_on_one_thread(&scene);
 	send(&scene, "wait");
-	UNTIL(stats_of(scene.function).succeeded == 2);
-	gate_open(&scene.gate);
-	scene_close(&scene);
+	UNTIL(stats_of(scene.function).succeeded == MAKES_FAST + 2);
+	scene_close_on_one_thread(&scene);
 	assert_int_equal(1, atomic_load(&scene.children));
 }
 
@@ -269,14 +262,12 @@ static void events_in_a_local_queue_are_reached(void **state)
 	struct faas_function_stats stats;
 
 	(void)state;
-	scene_open(&scene, 2, 0);
-	send(&scene, "gate");
-	gate_await(&scene.gate, 1);
+	scene_open_on_one_thread(&scene);
 	send(&scene, "few");
 	gate_await(&scene.gate, 2);
 	stats = stats_of(scene.function);
 	assert_int_equal(FEW, stats.queued);
-	assert_int_equal(FEW + 2, stats.accepted);
+	assert_int_equal(MAKES_FAST + 2 + FEW, stats.accepted);
 	assert_int_equal(FAAS_OK, faas_invocation_cancel(scene.handles[FEW / 2]));
 	assert_int_equal(FAAS_ECANCELLED, faas_invocation_outcome(scene.handles[FEW / 2]));
 	assert_int_equal(FEW - 1, stats_of(scene.function).queued);
@@ -286,8 +277,7 @@ static void events_in_a_local_queue_are_reached(void **state)
 		assert_int_equal(FAAS_ECANCELLED, faas_invocation_outcome(scene.handles[i]));
 		faas_invocation_unref(scene.handles[i]);
 	}
-	gate_open(&scene.gate);
-	scene_close(&scene);
+	scene_close_on_one_thread(&scene);
 	assert_int_equal(0, atomic_load(&scene.children));
 }
 

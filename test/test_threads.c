@@ -6,7 +6,6 @@
 #include "stress.h"
 
 #include <signal.h>
-#include <time.h>
 #include <unistd.h>
 
 #define AHEAD 30 /* events that stand behind one another in a batch */
@@ -307,16 +306,6 @@ static void block_when_settled(faas_invocation *invocation, void *user)
 	gate_pass(&pool->gate);
 }
 
-static void pass_ms(int64_t duration_ms)
-{
-	struct timespec from, now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &from);
-	do {
-		(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	} while ((now.tv_sec - from.tv_sec) * 1000 + (now.tv_nsec - from.tv_nsec) / 1000000 <= duration_ms);
-}
-
 /*
  * What a thread takes has expired, what stands behind it has not; the first one's callback blocks until the second one has
  * run, which another thread must take over before the batch has begun. The runtime's room is none the worse for it.
@@ -336,7 +325,7 @@ static void a_batch_that_has_not_begun_is_run_by_others(void **state)
 	assert_int_equal(FAAS_OK, faas_invoke_async(pool.runtime, "f", FAAS_EVENT(.timeout_ms = 1), &late));
 	assert_int_equal(FAAS_OK, faas_invocation_on_settled(late, block_when_settled, &pool));
 	send(&pool, "f", "open", NULL);
-	pass_ms(2);
+	spend_ns(2 * MS);
 	gate_open(&pool.start);
 	UNTIL(atomic_load(&pool.done) == 2);
 	assert_int_equal(FAAS_OK, faas_drain(pool.runtime, FAAS_NEVER));

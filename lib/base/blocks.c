@@ -226,6 +226,23 @@ static struct slab *slab_with_room(struct depot *depot) holds_lock(depot->mu)
 	return slab;
 }
 
+/*
+ * The same, or a new one; NULL: no memory. New memory is asked for without the lock: the system may take its time over it.
+ */
+static struct slab *slab_to_cut(struct block_pool *pool, struct depot *depot, size_t class) holds_lock(depot->mu)
+{
+	struct slab *slab = slab_with_room(depot);
+
+	if (slab)
+		return slab;
+	faas__mutex_unlock(&depot->mu);
+	slab = slab_new(pool, class);
+	faas__mutex_lock(&depot->mu);
+	if (slab)
+		list_push_back(&depot->partial, &slab->node);
+	return slab;
+}
+
 /* One block straight from a slab. NULL: no memory. */
 static void *take_one(struct block_pool *pool, struct depot *depot, size_t class)
 {
@@ -233,14 +250,10 @@ static void *take_one(struct block_pool *pool, struct depot *depot, size_t class
 	void *block;
 
 	faas__mutex_lock(&depot->mu);
-	slab = slab_with_room(depot);
+	slab = slab_to_cut(pool, depot, class);
 	if (!slab) {
 		faas__mutex_unlock(&depot->mu);
-		slab = slab_new(pool, class);
-		if (!slab)
-			return NULL;
-		faas__mutex_lock(&depot->mu);
-		list_push_back(&depot->partial, &slab->node);
+		return NULL;
 	}
 	block = slab->free;
 	if (block) {
@@ -303,8 +316,7 @@ static void cut(const struct fresh *fresh, struct magazine *magazine)
 
 /*
  * A magazine with blocks for an empty one: a full one from the depot, else the same, filled from a slab, perhaps not to
- * the brim. It is as empty as before when memory is refused. New memory is asked for without the lock: the system may
- * take its time over it.
+ * the brim. It is as empty as before when memory is refused.
  */
 static struct magazine *refill(struct block_pool *pool, size_t class, struct magazine *magazine)
 {
@@ -322,16 +334,9 @@ static struct magazine *refill(struct block_pool *pool, size_t class, struct mag
 		faas__mutex_unlock(&depot->mu);
 		return magazine;
 	}
-	slab = slab_with_room(depot);
-	if (!slab) {
-		faas__mutex_unlock(&depot->mu);
-		slab = slab_new(pool, class);
-		if (!slab)
-			return magazine;
-		faas__mutex_lock(&depot->mu);
-		list_push_back(&depot->partial, &slab->node);
-	}
-	take_from(slab, magazine, &fresh);
+	slab = slab_to_cut(pool, depot, class);
+	if (slab)
+		take_from(slab, magazine, &fresh);
 	faas__mutex_unlock(&depot->mu);
 	if (fresh.count > 0)
 		cut(&fresh, magazine);

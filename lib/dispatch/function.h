@@ -2,15 +2,16 @@
 /*
  * A function: its queue, its workers, its counts.
  *
- * The queue has two ends. Emitters reserve room in `admitted` by compare-and-swap and push to `inbox` without a lock. The
- * rest is under `mu`: takers pop from `backlog` first, then from the inbox. An invocation that must leave from the
- * middle (cancelled, claimed by a waiter) is reached by moving the inbox to the backlog, which is linked both ways.
+ * The queue has two ends. Emitters reserve room in `admitted` by compare-and-swap and push to `inbox` without a lock,
+ * handlers to local queues of their threads (queue.c). The rest is under `mu`: takers pop from `backlog` first, then from
+ * the inbox, or from a local queue. An invocation that must leave from the middle (cancelled, claimed by a waiter) is
+ * reached by moving all of these to the backlog, which is linked both ways.
  *
  * Emitters write one line and takers another, and neither looks at the other's more than once in a batch, since a line
  * that goes to another core and back costs as much as all the rest of an emit. So room is counted by two words that
  * only grow; emitters go by `released_seen`, an older value of `released`, until that seems full.
  *
- *     admitted - popped    == invocations in inbox + backlog + held, and reserved and about to be pushed
+ *     admitted - popped    == invocations in inbox + local queues + backlog + held, and reserved and about to be pushed
  *     admitted - released  == the same and those that threads took beyond the one they began with: this is bounded, but
  *                             for retries, which always find room
  *     held         == delayed ones + those that wait behind their key: in the queue, but not to be begun

@@ -15,9 +15,7 @@ static int offer_invoke(struct offer *offer, faas_function *function, bool has_h
 	struct parcel parcel = {.has_handle = has_handle};
 	int code;
 
-	parcel.sequence = faas__lane_next_id(offer->runtime, lane);
-	parcel.stamp_ns = faas__offer_now(offer);
-	parcel.deadline = faas__offer_deadline(offer, parcel.stamp_ns);
+	faas__parcel_begin(&parcel, offer, lane);
 	code = faas__offer_to(offer, lane, function, &parcel, ret_invocation);
 	faas__lane_leave(lane);
 	if (unlikely(code == FAAS_EFULL || code == FAAS_ERUNTIMEFULL))

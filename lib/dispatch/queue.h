@@ -63,7 +63,7 @@ void faas__queue_put_back(faas_function *function, const struct taken *taken, si
 	holds_lock(function->mu);
 void faas__put_back_end(struct put_back *put_back, bool from_monitor);
 
-/* Puts a queued invocation in its place, if it is in the inbox. False: it cannot be reached yet. */
+/* Puts a queued invocation in its place, if it is in the inbox or a local queue. False: it cannot be reached yet. */
 bool faas__queue_file(faas_function *function, faas_invocation *invocation, uint64_t *ret_freed,
                       faas_invocation **dead) holds_lock(function->mu);
 

@@ -51,6 +51,7 @@ int64_t bench_now(void)
 	return read_clock(CLOCK_MONOTONIC);
 }
 
+/* Where a workload submits, rests and submits again, that is part of what it measures. */
 void bench_pause(int64_t ns)
 {
 	struct timespec left = {.tv_sec = (time_t)(ns / NS_PER_S), .tv_nsec = (long)(ns % NS_PER_S)};
