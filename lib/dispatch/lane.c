@@ -75,11 +75,15 @@ static bool lease(atomic_i64 *available, int64_t need, int64_t chunk, int64_t *c
 	return true;
 }
 
+/* Where there is no limit, what is leased once is enough for ever. */
 static bool has_credit(atomic_i64 *available, int64_t need, int64_t chunk, int64_t max, int64_t *credit)
 {
-	if (max == FAAS_UNLIMITED || *credit >= need)
+	if (*credit >= need)
 		return true;
-	return lease(available, need - *credit, chunk, credit);
+	if (max != FAAS_UNLIMITED)
+		return lease(available, need - *credit, chunk, credit);
+	*credit = INT64_MAX;
+	return true;
 }
 
 static void give_back(atomic_i64 *available, int64_t amount, int64_t chunk, int64_t max, int64_t *credit)
@@ -104,8 +108,8 @@ bool faas__lane_lease(faas_runtime *runtime, struct lane *lane, size_t bytes)
 		give_back(&lanes->free_events, 0, lanes->chunk_events, lanes->max_events, &lane->credit_events);
 		return false;
 	}
-	lane->credit_events -= lanes->max_events != FAAS_UNLIMITED;
-	lane->credit_bytes -= lanes->max_bytes != FAAS_UNLIMITED ? (int64_t)bytes : 0;
+	lane->credit_events--;
+	lane->credit_bytes -= (int64_t)bytes;
 	return true;
 }
 

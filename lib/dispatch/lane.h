@@ -77,7 +77,7 @@ void faas__lane_get_ids(faas_runtime *runtime, struct lane *lane);
 
 /* Room for one event in the runtime's queues. False: they are full (or what is left is leased to other lanes). */
 static inline bool faas__lane_reserve(faas_runtime *runtime, struct lane *lane, size_t bytes);
-/* The same where more must be leased first, or where there is no limit. */
+/* The same where more must be leased first. */
 bool faas__lane_lease(faas_runtime *runtime, struct lane *lane, size_t bytes);
 void faas__lane_release(faas_runtime *runtime, struct lane *lane, int64_t events, int64_t bytes);
 /* Room that is taken even where there is none: for retries. */
