@@ -163,7 +163,7 @@ seldom static void empty(struct block_pool *pool, struct depot *depot, struct ma
 		return_to_slab(pool, depot, magazine->blocks[--magazine->count]);
 }
 
-static void give_one(struct block_pool *pool, struct depot *depot, void *block) without_lock(depot->mu)
+seldom static void give_one(struct block_pool *pool, struct depot *depot, void *block) without_lock(depot->mu)
 {
 	faas__mutex_lock(&depot->mu);
 	return_to_slab(pool, depot, block);

@@ -8,7 +8,7 @@
  * which is why the shared library is linked so that it stays loaded.
  */
 #if defined(__linux__)
-#define _GNU_SOURCE /* sched_getaffinity, pthread_setname_np, syscall */
+#define _GNU_SOURCE /* sched_getaffinity, sched_getcpu, pthread_setname_np, syscall */
 #endif
 
 #include "base/sync.h"
@@ -195,6 +195,15 @@ long faas__thread_number(void)
 	return syscall(SYS_gettid);
 #else
 	return 0;
+#endif
+}
+
+int faas__thread_cpu(void)
+{
+#if defined(__linux__)
+	return sched_getcpu();
+#else
+	return -1;
 #endif
 }
 

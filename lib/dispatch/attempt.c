@@ -133,7 +133,7 @@ seldom static void return_from_overrun(faas_context *context)
  * Makes the worker's state. On START_FAILED and START_OVERRAN the worker's slot is still held; the invocation, if any,
  * is settled.
  */
-static enum started end_failed_start(faas_context *context, int rc, bool ok, int64_t now, struct tally *tally)
+seldom static enum started end_failed_start(faas_context *context, int rc, bool ok, int64_t now, struct tally *tally)
 {
 	bool was_abandoned = ok;
 

@@ -194,6 +194,7 @@ struct thread {
 	struct os_thread handle;        /* pool threads; fixed before the thread is listed */
 	struct thread *parked_below;    /* under idle_mu */
 	bool is_parked;                 /* under idle_mu: on the stack of parked threads */
+	int parked_cpu;                 /* under idle_mu: the processor that it was on */
 	atomic_u32 wakers;              /* threads that are about to signal `cond` */
 	struct mutex mu;
 	struct cond cond;

@@ -25,6 +25,7 @@
 #include <string.h>
 
 #define LOOKS_PER_CLOCK 16 /* looks at the run queue between two looks at the clock */
+#define PARKED_LOOKS 8     /* at most, for a thread to wake */
 
 int faas__thread_init(struct thread *thread, struct executor *executor, bool is_guest)
 {
@@ -54,6 +55,7 @@ static void push_parked(struct executor *executor, struct thread *thread)
 {
 	faas__mutex_lock(&executor->idle_mu);
 	thread->is_parked = true;
+	thread->parked_cpu = faas__thread_cpu();
 	thread->parked_below = executor->parked;
 	executor->parked = thread;
 	add_seq_cst(&executor->parked_count, 1);
@@ -92,14 +94,32 @@ static void wake(struct thread *thread)
 	sub_acq_rel(&thread->wakers, 1);
 }
 
+/*
+ * Where in the stack of parked threads the one to wake is: that which parked last, or rather the last of those that did
+ * so on another processor. Systems tend to wake a thread where it slept. On this processor it would push the waker off,
+ * which is most likely about to make more work: it would find one event, run it, look around in vain, and park, and all
+ * this again for the next event, while another processor idles.
+ */
+static struct thread **find_parked(struct executor *executor) holds_lock(executor->idle_mu)
+{
+	struct thread **at = &executor->parked;
+	const int here = faas__thread_cpu();
+
+	for (int looks = 0; *at && looks < PARKED_LOOKS; looks++, at = &(*at)->parked_below)
+		if ((*at)->parked_cpu != here)
+			return at;
+	return &executor->parked;
+}
+
 static bool wake_one_parked(struct executor *executor)
 {
-	struct thread *thread;
+	struct thread **at, *thread;
 
 	faas__mutex_lock(&executor->idle_mu);
-	thread = executor->parked;
+	at = find_parked(executor);
+	thread = *at;
 	if (thread) {
-		executor->parked = thread->parked_below;
+		*at = thread->parked_below;
 		thread->is_parked = false;
 		add_relaxed(&thread->wakers, 1);
 		sub_seq_cst(&executor->parked_count, 1);
