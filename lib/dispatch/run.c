@@ -33,6 +33,8 @@
 #define LINGER_NS 3000        /* at most */
 #define LINGER_LOOKS 100      /* at the clock */
 #define STREAM_NS 500         /* between events: likewise */
+#define PUSH_YIELDS 2u      /* a thread gives way so often to somebody who is pushing; */
+#define PUSH_WAITS 64u      /* after that every so many times */
 #define LEAST_CHARGE_NS 100 /* for an event, so that turns and weights count where the clock stands still */
 
 enum step { STEP_NOTHING, STEP_RETIRE, STEP_PROVISION, STEP_BATCH };
@@ -356,6 +358,20 @@ static int64_t linger(faas_runtime *runtime, int64_t now, int64_t ns)
 	return now;
 }
 
+/*
+ * What stands in the queue cannot be reached: somebody is pushing it this moment. That takes 50 ns, unless they have been
+ * pushed off their processor. Two pool threads that wait for this on one processor would only give way to each other.
+ */
+static void await_push(struct runner *runner)
+{
+	uint32_t waits = runner->pushes_awaited++;
+
+	if (waits < PUSH_YIELDS || waits % PUSH_WAITS == 0 || runner->runtime->executor.spin_ns == 0)
+		faas__thread_yield();
+	else
+		cpu_relax();
+}
+
 static bool take(struct turn *turn, struct thread *thread)
 {
 	faas_function *function = container_of(turn, faas_function, turn);
@@ -405,13 +421,14 @@ static bool take(struct turn *turn, struct thread *thread)
 			store_seq_cst(&executor->published_now, runner->now);
 			faas__monitor_tick_soon(executor);
 		}
+		runner->pushes_awaited = 0;
 		run_batch(runner, function, &choice);
 		break;
 	case STEP_NOTHING:
 		/* Nothing could be reached: others go first. */
 		faas__turn_charge(turn, LEAST_CHARGE_NS);
 		if (choice.goes_on)
-			faas__thread_yield();
+			await_push(runner);
 		break;
 	}
 	faas_function_unref(function);

@@ -43,6 +43,7 @@ struct runner {
 	struct runner *next_idle; /* under runtime.runners_mu: guests */
 	int depth;             /* attempts this thread is in */
 	uint32_t local;        /* fixed: the local queues it fills are the n-th of their functions; 0: none */
+	uint32_t pushes_awaited; /* looks in a row that found what is just being pushed */
 	struct frame base;     /* of the thread itself */
 	int64_t now;           /* what the stopwatch said last */
 	struct stopwatch watch;
