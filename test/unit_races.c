@@ -465,6 +465,62 @@ static void a_turn_that_was_put_back_does_not_wait_for_threads_that_are_held_up(
 	faas__executor_deinit(&executor);
 }
 
+/* Wakes one of three that are parked, the lowest of which slept on processor `cpu` (-1: on the waker's). Which one. */
+static int wake_one_of_three(int cpu)
+{
+	struct thread *parked[3], *first;
+	int here;
+
+	do {
+		while (load_seq_cst(&executor.parked_count) < 3)
+			sched_yield();
+		here = faas__thread_cpu();
+		faas__mutex_lock(&executor.idle_mu);
+		parked[0] = executor.parked;
+		parked[1] = parked[0]->parked_below;
+		parked[2] = parked[1]->parked_below;
+		parked[0]->parked_cpu = parked[1]->parked_cpu = here;
+		parked[2]->parked_cpu = cpu == -1 ? here : cpu;
+		faas__mutex_unlock(&executor.idle_mu);
+		faas__executor_wake(&executor);
+	} while (faas__thread_cpu() != here);
+	/* It finds nothing, and parks on top of the others. */
+	while (load_seq_cst(&executor.parked_count) < 3)
+		sched_yield();
+	faas__mutex_lock(&executor.idle_mu);
+	first = executor.parked;
+	faas__mutex_unlock(&executor.idle_mu);
+	return first == parked[0] ? 0 : first == parked[1] ? 1 : 2;
+}
+
+static void a_thread_that_slept_on_another_processor_is_woken_first(void **state)
+{
+	static const struct turn_ops keeps = {keep};
+	static struct turn keepers[3];
+	const struct executor_config config = {.ops = &plain_ops, .allocator = &unit_allocator, .thread_name = "unit",
+	                                       .thread_idle_ns = TIME_NEVER, .threads = 3, .max_threads = 3};
+
+	(void)state;
+	assert_int_equal(FAAS_OK, faas__executor_init(&executor, &config));
+	atomic_store(&keeping, 0);
+	atomic_store(&is_over, 0);
+	for (int i = 0; i < 3; i++) {
+		faas__turn_init(&keepers[i], &keeps, 100);
+		faas__turn_kick(&executor, &keepers[i]);
+		while (atomic_load(&keeping) <= i)
+			sched_yield();
+	}
+	atomic_store(&is_over, 1);
+	for (int i = 0; i < 20; i++) {
+		assert_int_equal(2, wake_one_of_three(1000000));
+		assert_int_equal(0, wake_one_of_three(-1));
+	}
+	faas__executor_stop(&executor);
+	assert_int_equal(0, faas__executor_join(&executor, TIME_NEVER));
+	faas__executor_quiesce(&executor);
+	faas__executor_deinit(&executor);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -473,6 +529,7 @@ int main(void)
 		cmocka_unit_test(each_set_timer_fires_or_is_cancelled),
 		cmocka_unit_test(no_work_is_left_without_a_turn),
 		cmocka_unit_test(a_turn_that_was_put_back_does_not_wait_for_threads_that_are_held_up),
+		cmocka_unit_test(a_thread_that_slept_on_another_processor_is_woken_first),
 	};
 
 	return cmocka_run_group_tests_name("races", tests, NULL, NULL);
