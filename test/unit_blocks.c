@@ -3,6 +3,8 @@
 #include "unit.h"
 
 #include <pthread.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/atomics.h"
 #include "base/blocks.h"
@@ -184,6 +186,56 @@ static void a_burst_goes_back_and_a_working_set_stays(void **state)
 	pool_close(&pool);
 }
 
+#if defined(MADV_POPULATE_WRITE)
+/* How many pages of the slab that a block lies in have memory. */
+static size_t pages_present(const void *block)
+{
+	void *slab = (void *)((uintptr_t)block & ~(uintptr_t)(SLAB_BYTES - 1));
+	unsigned char pages[SLAB_BYTES / 4096] = {0};
+	size_t count = 0;
+
+	assert_int_equal(0, mincore(slab, SLAB_BYTES, pages));
+	for (size_t i = 0; i < SLAB_BYTES / (size_t)sysconf(_SC_PAGESIZE); i++)
+		count += pages[i] & 1;
+	return count;
+}
+
+/* A size that is seldom used takes the pages that it uses; one that has outgrown a slab gets the next one whole. */
+static void the_second_slab_comes_with_its_pages(void **state)
+{
+	enum { BLOCKS = SLAB_BYTES / 256 + 100 };
+	static void *blocks[BLOCKS];
+	const size_t pages = SLAB_BYTES / (size_t)sysconf(_SC_PAGESIZE);
+	struct block_cache cache = {0};
+	struct allocator allocator;
+	struct block_pool pool;
+
+	(void)state;
+	assert_int_equal(FAAS_OK, faas__allocator_init(&allocator, NULL));
+	assert_int_equal(FAAS_OK, faas__block_pool_init(&pool, &allocator));
+	for (size_t i = 0; i < BLOCKS; i++) {
+		blocks[i] = faas__block_alloc(&pool, &cache, 256);
+		assert_non_null(blocks[i]);
+		if (i == 0)
+			assert_in_range(pages_present(blocks[i]), 1, pages / 2);
+	}
+	/* An older system does not know how. */
+	if (madvise((void *)((uintptr_t)blocks[0] & ~(uintptr_t)(SLAB_BYTES - 1)), SLAB_BYTES, MADV_POPULATE_WRITE) == 0)
+		assert_int_equal(pages, pages_present(blocks[BLOCKS - 1]));
+	for (size_t i = 0; i < BLOCKS; i++)
+		faas__block_free(&pool, &cache, blocks[i], 256);
+	faas__block_cache_flush(&pool, &cache);
+	faas__block_pool_trim(&pool, true);
+	/* All over again. */
+	blocks[0] = faas__block_alloc(&pool, &cache, 256);
+	assert_non_null(blocks[0]);
+	assert_in_range(pages_present(blocks[0]), 1, pages / 2);
+	faas__block_free(&pool, &cache, blocks[0], 256);
+	faas__block_cache_flush(&pool, &cache);
+	faas__block_pool_deinit(&pool);
+}
+#endif
+
 /* ---- Several threads --------------------------------------------------------------------------------------------- */
 
 #define THREADS 4
@@ -286,6 +338,9 @@ int main(void)
 		cmocka_unit_test(refused_memory_is_told_and_no_more),
 		cmocka_unit_test(freeing_needs_no_memory),
 		cmocka_unit_test(a_burst_goes_back_and_a_working_set_stays),
+#if defined(MADV_POPULATE_WRITE)
+		cmocka_unit_test(the_second_slab_comes_with_its_pages),
+#endif
 		cmocka_unit_test(blocks_travel_between_threads),
 	};
 

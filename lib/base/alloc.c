@@ -4,7 +4,7 @@
  * and mapping them directly is what lets an emptied queue give its memory back, whatever the heap looks like.
  */
 #if defined(__linux__)
-#define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
+#define _DEFAULT_SOURCE /* MAP_ANONYMOUS, madvise */
 #endif
 
 #include "base/alloc.h"
@@ -125,6 +125,16 @@ void faas__free_aligned(const struct allocator *allocator, void *memory, size_t 
 void faas__free(const struct allocator *allocator, void *memory, size_t bytes)
 {
 	faas__free_aligned(allocator, memory, bytes, ALLOC_ALIGNMENT);
+}
+
+void faas__populate(void *memory, size_t bytes)
+{
+#if defined(MADV_POPULATE_WRITE)
+	(void)madvise(memory, bytes, MADV_POPULATE_WRITE);
+#else
+	(void)memory;
+	(void)bytes;
+#endif
 }
 
 int faas__array_grow(const struct allocator *allocator, void **array, size_t *capacity, size_t need,

@@ -94,12 +94,14 @@ static bool slab_is_whole(const struct slab *slab)
 	return slab->free_count + slab->uncut == slab->total;
 }
 
-seldom static struct slab *slab_new(struct block_pool *pool, size_t class)
+seldom static struct slab *slab_new(struct block_pool *pool, size_t class, bool grows)
 {
 	struct slab *slab = faas__alloc_aligned(&pool->allocator, SLAB_BYTES, SLAB_BYTES);
 
 	if (!slab)
 		return NULL;
+	if (grows)
+		faas__populate(slab, SLAB_BYTES);
 	slab->free = NULL;
 	slab->free_count = 0;
 	slab->size = (uint32_t)(class * BLOCK_STEP);
@@ -109,8 +111,9 @@ seldom static struct slab *slab_new(struct block_pool *pool, size_t class)
 	return slab;
 }
 
-static void slab_free(struct block_pool *pool, struct slab *slab)
+seldom static void slab_free(struct block_pool *pool, struct depot *depot, struct slab *slab) holds_lock(depot->mu)
 {
+	depot->slabs--;
 	faas__free_aligned(&pool->allocator, slab, SLAB_BYTES, SLAB_BYTES);
 }
 
@@ -152,7 +155,7 @@ static void return_to_slab(struct block_pool *pool, struct depot *depot, void *m
 		return;
 	list_remove(&slab->node);
 	if (depot->last_empty)
-		slab_free(pool, depot->last_empty);
+		slab_free(pool, depot, depot->last_empty);
 	depot->last_empty = slab;
 }
 
@@ -187,7 +190,7 @@ seldom static void trim_depot(struct block_pool *pool, struct depot *depot, bool
 		give_one(pool, &pool->magazines, magazine);
 	depot->full_low = depot->full_count;
 	if (depot->last_empty && (all || depot->full_count == 0)) {
-		slab_free(pool, depot->last_empty);
+		slab_free(pool, depot, depot->last_empty);
 		depot->last_empty = NULL;
 	}
 	faas__mutex_unlock(&depot->mu);
@@ -228,23 +231,27 @@ static struct slab *slab_with_room(struct depot *depot) holds_lock(depot->mu)
 
 /*
  * The same, or a new one; NULL: no memory. New memory is asked for without the lock: the system may take its time over it.
+ * Of the first slab only the pages that are needed come to be there: many sizes never need more than a few.
  */
 static struct slab *slab_to_cut(struct block_pool *pool, struct depot *depot, size_t class) holds_lock(depot->mu)
 {
 	struct slab *slab = slab_with_room(depot);
+	const bool grows = depot->slabs > 0;
 
 	if (slab)
 		return slab;
 	faas__mutex_unlock(&depot->mu);
-	slab = slab_new(pool, class);
+	slab = slab_new(pool, class, grows);
 	faas__mutex_lock(&depot->mu);
-	if (slab)
-		list_push_back(&depot->partial, &slab->node);
+	if (!slab)
+		return NULL;
+	depot->slabs++;
+	list_push_back(&depot->partial, &slab->node);
 	return slab;
 }
 
 /* One block straight from a slab. NULL: no memory. */
-static void *take_one(struct block_pool *pool, struct depot *depot, size_t class)
+seldom static void *take_one(struct block_pool *pool, struct depot *depot, size_t class)
 {
 	struct slab *slab;
 	void *block;
@@ -318,7 +325,7 @@ static void cut(const struct fresh *fresh, struct magazine *magazine)
  * A magazine with blocks for an empty one: a full one from the depot, else the same, filled from a slab, perhaps not to
  * the brim. It is as empty as before when memory is refused.
  */
-static struct magazine *refill(struct block_pool *pool, size_t class, struct magazine *magazine)
+seldom static struct magazine *refill(struct block_pool *pool, size_t class, struct magazine *magazine)
 {
 	struct depot *depot = &pool->depots[class];
 	struct fresh fresh = {0};

@@ -33,6 +33,7 @@ struct depot {
 	struct magazine *empty;   /* under mu: likewise */
 	uint32_t full_count;      /* under mu */
 	uint32_t full_low;        /* under mu: the lowest full_count since the last trim: what nobody needed meanwhile */
+	uint32_t slabs;           /* under mu: all there are */
 	struct list partial;      /* under mu: slabs with free blocks */
 	struct slab *last_empty;  /* under mu: one empty slab kept against thrashing */
 };
