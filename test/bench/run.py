@@ -38,6 +38,7 @@ import plan
 import table
 
 TIMEOUT_S = 600
+PEER_TRIES = 4  # oneTBB's task_group now and then loses its last task
 
 
 def fail(message):
@@ -115,15 +116,16 @@ def run_one(path, item, prefix):
 
 
 def run_peer(name, path, item, prefix, incidents):
-    """The same, with a second chance for what is not ours."""
-    try:
-        return run_one(path, item, prefix)
-    except Failure as failure:
-        if name not in plan.PEERS:
-            raise
-        print(f"once more: {failure}", file=sys.stderr, flush=True)
-        incidents.append(str(failure))
-        return run_one(path, item, prefix)
+    """The same, with more chances for what is not ours."""
+    for _ in range(PEER_TRIES - 1):
+        try:
+            return run_one(path, item, prefix)
+        except Failure as failure:
+            if name not in plan.PEERS:
+                raise
+            print(f"once more: {failure}", file=sys.stderr, flush=True)
+            incidents.append(str(failure))
+    return run_one(path, item, prefix)
 
 
 def run_all(items, programs, rounds, pin, pin_all):
