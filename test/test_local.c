@@ -187,6 +187,18 @@ static void scene_close_on_one_thread(struct scene *scene)
 	scene_close(scene);
 }
 
+/* Holds `threads` of them until `first`, and `others` that do nothing behind it, stand in the queue. */
+static void send_behind_each_other(struct scene *scene, int threads, const char *first, int others)
+{
+	for (int i = 0; i < threads; i++)
+		send(scene, "start");
+	gate_await(&scene->start, threads);
+	send(scene, first);
+	for (int i = 0; i < others; i++)
+		send(scene, "");
+	gate_open(&scene->start);
+}
+
 /* A thread with a whole tree's events in its own queue comes to what is sent only then before it is through with them. */
 static void an_event_from_outside_does_not_wait_for_a_tree(void **state)
 {
@@ -211,13 +223,7 @@ static void what_a_blocked_handler_emitted_is_run_by_others(void **state)
 
 	(void)state;
 	scene_open(&scene, 2, 0);
-	send(&scene, "start");
-	send(&scene, "start");
-	gate_await(&scene.start, 2);
-	send(&scene, "emit one and block");
-	for (int i = 0; i < CHILDREN; i++)
-		send(&scene, "");
-	gate_open(&scene.start);
+	send_behind_each_other(&scene, 2, "emit one and block", CHILDREN);
 	while (!atomic_load(&scene.child_ran))
 		if (faas_function_invoke_async(scene.function, NULL, NULL) != FAAS_OK)
 			sched_yield();
@@ -231,12 +237,7 @@ static void a_batch_that_takes_long_is_put_back(void **state)
 
 	(void)state;
 	scene_open_on_one_thread(&scene);
-	send(&scene, "start");
-	gate_await(&scene.start, 1);
-	send(&scene, "emit one and take long");
-	for (int i = 0; i < 20; i++)
-		send(&scene, "");
-	gate_open(&scene.start);
+	send_behind_each_other(&scene, 1, "emit one and take long", 20);
 	UNTIL(atomic_load(&scene.child_ran));
 	assert_in_range(atomic_load(&scene.others_then), MAKES_FAST, MAKES_FAST + 1);
 	scene_close_on_one_thread(&scene);

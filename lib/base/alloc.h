@@ -30,7 +30,7 @@ void faas__free_aligned(const struct allocator *allocator, void *memory, size_t 
 
 /*
  * For memory that begins with a page and will be written from end to end: has the system find all its pages now, which
- * costs a third of what it costs to find each when it is touched. Where that cannot be done nothing is.
+ * costs less than to find each when it is touched, and does not interrupt who writes. Where that cannot be done nothing is.
  */
 void faas__populate(void *memory, size_t bytes);
 

@@ -9,7 +9,8 @@
  * A magazine is an array: it tells which blocks will be next without a look into any of them. So those that most likely
  * lie in another core's cache can be fetched well before they are asked for.
  *
- * Under the depot lie slabs: aligned stretches of memory cut into equal blocks, found from a block by its address. Only
+ * Under the depot lie slabs: aligned stretches of memory cut into equal blocks, found from a block by its address; from the
+ * second of a size on they come with all their pages, since that size is in use and will need them. Only
  * when a magazine is dissolved do its blocks go back to their slabs, and a slab that is whole again goes back to the
  * allocator. Dissolving happens in faas__block_pool_trim, which takes the magazines that lay in the depot unused since
  * the last trim: so a busy runtime keeps its working set, and an idle one gives the memory of a burst back.
@@ -231,7 +232,7 @@ static struct slab *slab_with_room(struct depot *depot) holds_lock(depot->mu)
 
 /*
  * The same, or a new one; NULL: no memory. New memory is asked for without the lock: the system may take its time over it.
- * Of the first slab only the pages that are needed come to be there: many sizes never need more than a few.
+ * Of the first slab only the pages that are touched come to be there: many sizes never need more than a few.
  */
 static struct slab *slab_to_cut(struct block_pool *pool, struct depot *depot, size_t class) holds_lock(depot->mu)
 {

@@ -65,6 +65,7 @@ int64_t faas__thread_cpu_ns(const struct os_thread *thread);
 
 /* The system's number of the calling thread, for faas__thread_is_runnable; 0 where there is none. */
 long faas__thread_number(void);
+
 /* The processor that the calling thread is on, as far as it can be told; else -1. */
 int faas__thread_cpu(void);
 

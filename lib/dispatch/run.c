@@ -359,8 +359,8 @@ static int64_t linger(faas_runtime *runtime, int64_t now, int64_t ns)
 }
 
 /*
- * What stands in the queue cannot be reached: somebody is pushing it this moment. That takes 50 ns, unless they have been
- * pushed off their processor. Two pool threads that wait for this on one processor would only give way to each other.
+ * What stands in the queue cannot be reached: somebody is pushing it this moment, or has been pushed off their processor
+ * while doing so. Two pool threads that wait for that on one processor would only give way to each other.
  */
 static void await_push(struct runner *runner)
 {
@@ -370,6 +370,35 @@ static void await_push(struct runner *runner)
 		faas__thread_yield();
 	else
 		cpu_relax();
+}
+
+/* Does what was chosen; no lock is held. */
+static void carry_out(struct runner *runner, faas_function *function, struct choice *choice)
+{
+	struct executor *executor = &runner->runtime->executor;
+
+	switch (choice->step) {
+	case STEP_RETIRE:
+		retire(function, choice->worker, choice->why);
+		break;
+	case STEP_PROVISION:
+		provision(runner, function, choice->worker);
+		break;
+	case STEP_BATCH:
+		if (choice->count > 1) {
+			store_seq_cst(&executor->published_now, runner->now);
+			faas__monitor_tick_soon(executor);
+		}
+		runner->pushes_awaited = 0;
+		run_batch(runner, function, choice);
+		break;
+	case STEP_NOTHING:
+		/* Nothing could be reached: others go first. */
+		faas__turn_charge(&function->turn, LEAST_CHARGE_NS);
+		if (choice->goes_on)
+			await_push(runner);
+		break;
+	}
 }
 
 static bool take(struct turn *turn, struct thread *thread)
@@ -409,28 +438,7 @@ static bool take(struct turn *turn, struct thread *thread)
 			faas__monitor_tick_soon(executor);
 		faas__settle_expired(choice.expired, runner->now);
 	}
-	switch (choice.step) {
-	case STEP_RETIRE:
-		retire(function, choice.worker, choice.why);
-		break;
-	case STEP_PROVISION:
-		provision(runner, function, choice.worker);
-		break;
-	case STEP_BATCH:
-		if (choice.count > 1) {
-			store_seq_cst(&executor->published_now, runner->now);
-			faas__monitor_tick_soon(executor);
-		}
-		runner->pushes_awaited = 0;
-		run_batch(runner, function, &choice);
-		break;
-	case STEP_NOTHING:
-		/* Nothing could be reached: others go first. */
-		faas__turn_charge(turn, LEAST_CHARGE_NS);
-		if (choice.goes_on)
-			await_push(runner);
-		break;
-	}
+	carry_out(runner, function, &choice);
 	faas_function_unref(function);
 	return choice.step != STEP_NOTHING || choice.expired;
 }
