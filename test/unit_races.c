@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The lock-free parts of lib/base and lib/executor with several threads at them: the queue of many producers, claims of
- * slots, timers that are set, cancelled and fired at once, and the hand-over between work and turns; and threads that are
- * held up. Threads count what is wrong; the main thread looks when they are done.
+ * slots, timers that are set, cancelled and fired at once, and the hand-over between work and turns. Threads count what is
+ * wrong; the main thread looks when they are done.
  */
 #include "unit.h"
 
@@ -360,167 +360,6 @@ static void no_work_is_left_without_a_turn(void **state)
 	faas__executor_deinit(&executor);
 }
 
-/* ---- Threads ----------------------------------------------------------------------------------------------------- */
-
-static struct thread *thread_new(struct executor *of)
-{
-	struct thread *thread = faas__alloc_aligned(of->allocator, sizeof(*thread), FAAS_LINE);
-
-	if (!thread)
-		return NULL;
-	memset(thread, 0, sizeof(*thread));
-	if (faas__thread_init(thread, of, false) == FAAS_OK)
-		return thread;
-	faas__free_aligned(of->allocator, thread, sizeof(*thread), FAAS_LINE);
-	return NULL;
-}
-
-static void thread_free(struct thread *thread)
-{
-	faas__thread_deinit(thread);
-	faas__free_aligned(executor.allocator, thread, sizeof(*thread), FAAS_LINE);
-}
-
-static void do_nothing(struct thread *thread)
-{
-	(void)thread;
-}
-
-static bool is_never_ahead(struct thread *thread)
-{
-	(void)thread;
-	return false;
-}
-
-static void trim_nothing(struct executor *of)
-{
-	(void)of;
-}
-
-static const struct executor_ops plain_ops = {
-	.thread_new = thread_new,
-	.thread_free = thread_free,
-	.thread_begin = do_nothing,
-	.thread_end = do_nothing,
-	.thread_unlisted = do_nothing,
-	.is_ahead = is_never_ahead,
-	.hand_back = do_nothing,
-	.trim = trim_nothing,
-	.last_left = do_nothing,
-};
-
-static atomic_int keeping, is_over, passed;
-
-/* Keeps its thread, and a processor. */
-static bool keep(struct turn *turn, struct thread *thread)
-{
-	(void)thread;
-	faas__turn_idle(turn);
-	atomic_fetch_add(&keeping, 1);
-	while (!atomic_load(&is_over))
-		continue;
-	return true;
-}
-
-static bool pass(struct turn *turn, struct thread *thread)
-{
-	(void)thread;
-	faas__turn_idle(turn);
-	atomic_fetch_add(&passed, 1);
-	return true;
-}
-
-/*
- * Each processor has a thread that will not come back for long, and nobody was called for a turn that was put back: then
- * the monitor calls one of those that are parked.
- */
-static void a_turn_that_was_put_back_does_not_wait_for_threads_that_are_held_up(void **state)
-{
-	static const struct turn_ops keeps = {keep}, passes = {pass};
-	static struct turn keepers[64], last;
-	const int cpus = faas__cpu_count() < 64 ? faas__cpu_count() : 64;
-	const struct executor_config config = {.ops = &plain_ops, .allocator = &unit_allocator, .thread_name = "unit",
-	                                       .thread_idle_ns = TIME_NEVER, .threads = cpus + 1, .max_threads = cpus + 1};
-
-	(void)state;
-	assert_int_equal(FAAS_OK, faas__executor_init(&executor, &config));
-	for (int i = 0; i < cpus; i++) {
-		faas__turn_init(&keepers[i], &keeps, 100);
-		faas__turn_kick(&executor, &keepers[i]);
-		while (atomic_load(&keeping) <= i)
-			sched_yield();
-	}
-	faas__turn_init(&last, &passes, 100);
-	faas__turn_kick(&executor, &last);
-	while (atomic_load(&passed) == 0 || load_seq_cst(&executor.parked_count) == 0)
-		sched_yield();
-	store_seq_cst(&last.state, TURN_READY);
-	faas__turn_again(&executor, &last, false);
-	while (atomic_load(&passed) == 1)
-		sched_yield();
-	atomic_store(&is_over, 1);
-	faas__executor_stop(&executor);
-	assert_int_equal(0, faas__executor_join(&executor, TIME_NEVER));
-	faas__executor_quiesce(&executor);
-	faas__executor_deinit(&executor);
-}
-
-/* Wakes one of three that are parked, the lowest of which slept on processor `cpu` (-1: on the waker's). Which one. */
-static int wake_one_of_three(int cpu)
-{
-	struct thread *parked[3], *first;
-	int here;
-
-	do {
-		while (load_seq_cst(&executor.parked_count) < 3)
-			sched_yield();
-		here = faas__thread_cpu();
-		faas__mutex_lock(&executor.idle_mu);
-		parked[0] = executor.parked;
-		parked[1] = parked[0]->parked_below;
-		parked[2] = parked[1]->parked_below;
-		parked[0]->parked_cpu = parked[1]->parked_cpu = here;
-		parked[2]->parked_cpu = cpu == -1 ? here : cpu;
-		faas__mutex_unlock(&executor.idle_mu);
-		faas__executor_wake(&executor);
-	} while (faas__thread_cpu() != here);
-	/* It finds nothing, and parks on top of the others. */
-	while (load_seq_cst(&executor.parked_count) < 3)
-		sched_yield();
-	faas__mutex_lock(&executor.idle_mu);
-	first = executor.parked;
-	faas__mutex_unlock(&executor.idle_mu);
-	return first == parked[0] ? 0 : first == parked[1] ? 1 : 2;
-}
-
-static void a_thread_that_slept_on_another_processor_is_woken_first(void **state)
-{
-	static const struct turn_ops keeps = {keep};
-	static struct turn keepers[3];
-	const struct executor_config config = {.ops = &plain_ops, .allocator = &unit_allocator, .thread_name = "unit",
-	                                       .thread_idle_ns = TIME_NEVER, .threads = 3, .max_threads = 3};
-
-	(void)state;
-	assert_int_equal(FAAS_OK, faas__executor_init(&executor, &config));
-	atomic_store(&keeping, 0);
-	atomic_store(&is_over, 0);
-	for (int i = 0; i < 3; i++) {
-		faas__turn_init(&keepers[i], &keeps, 100);
-		faas__turn_kick(&executor, &keepers[i]);
-		while (atomic_load(&keeping) <= i)
-			sched_yield();
-	}
-	atomic_store(&is_over, 1);
-	for (int i = 0; i < 20; i++) {
-		assert_int_equal(2, wake_one_of_three(1000000));
-		assert_int_equal(0, wake_one_of_three(-1));
-	}
-	faas__executor_stop(&executor);
-	assert_int_equal(0, faas__executor_join(&executor, TIME_NEVER));
-	faas__executor_quiesce(&executor);
-	faas__executor_deinit(&executor);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -528,8 +367,6 @@ int main(void)
 		cmocka_unit_test(claims_hold_the_owner),
 		cmocka_unit_test(each_set_timer_fires_or_is_cancelled),
 		cmocka_unit_test(no_work_is_left_without_a_turn),
-		cmocka_unit_test(a_turn_that_was_put_back_does_not_wait_for_threads_that_are_held_up),
-		cmocka_unit_test(a_thread_that_slept_on_another_processor_is_woken_first),
 	};
 
 	return cmocka_run_group_tests_name("races", tests, NULL, NULL);

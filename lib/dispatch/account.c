@@ -358,7 +358,7 @@ static void fill_lanes_and_threads(faas_runtime *runtime, struct faas_runtime_st
 		const struct thread *thread = container_of(node, const struct thread, node);
 
 		add_lane(stats, &((const struct runner *)(const void *)thread)->lane);
-		stats->threads_idle += !thread->is_guest && load_relaxed(&thread->is_idle) != 0;
+		stats->threads_idle += !thread->is_guest && faas__thread_is_idle(thread);
 	}
 	faas__mutex_unlock(&executor->threads_mu);
 	stats->threads = load_relaxed(&executor->thread_count);

@@ -35,6 +35,7 @@
 #define STREAM_NS 500         /* between events: likewise */
 #define PUSH_YIELDS 2u      /* a thread gives way so often to somebody who is pushing; */
 #define PUSH_WAITS 64u      /* after that every so many times */
+#define TURN_NS 300         /* that a turn takes beside its handlers */
 #define LEAST_CHARGE_NS 100 /* for an event, so that turns and weights count where the clock stands still */
 
 enum step { STEP_NOTHING, STEP_RETIRE, STEP_PROVISION, STEP_BATCH };
@@ -94,6 +95,14 @@ static int64_t moving_average(int64_t average, int64_t took, uint32_t count)
 	return average - (average - each) / 8;
 }
 
+static void set_average(faas_function *function, int64_t average) holds_lock(function->mu)
+{
+	bool is_quick = average < BATCH_NS && !function->defers;
+
+	function->run_ns_average = average;
+	store_relaxed(&function->turn.expected_ns, is_quick ? (uint32_t)average + TURN_NS : 0);
+}
+
 static void run_batch(struct runner *runner, faas_function *function, struct choice *choice)
 {
 	int64_t began = runner->now;
@@ -133,7 +142,7 @@ static void run_batch(struct runner *runner, faas_function *function, struct cho
 	store_relaxed(&runner->batch_end, 0);
 	store_relaxed(&runner->batch_next, 0);
 	if (count > 0 && !choice->is_cold)
-		function->run_ns_average = moving_average(function->run_ns_average, runner->now - began, count);
+		set_average(function, moving_average(function->run_ns_average, runner->now - began, count));
 	freed = load_relaxed(&runner->batch_rest) - rest.load;
 	faas__queue_end_rest(function, load_relaxed(&runner->batch_rest), rest.load);
 	store_relaxed(&runner->batch_rest, 0);
@@ -377,6 +386,8 @@ static void carry_out(struct runner *runner, faas_function *function, struct cho
 {
 	struct executor *executor = &runner->runtime->executor;
 
+	if (unlikely(choice->step == STEP_RETIRE || choice->step == STEP_PROVISION || choice->is_cold))
+		faas__thread_slow_down(&runner->thread);
 	switch (choice->step) {
 	case STEP_RETIRE:
 		retire(function, choice->worker, choice->why);

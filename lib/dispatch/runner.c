@@ -327,7 +327,7 @@ struct runner *faas__guest_get(faas_runtime *runtime)
 		faas__executor_add_guest(&runtime->executor, &runner->thread);
 	}
 	/* As of a pool thread: before the look at the monitor's wake_at. */
-	store_seq_cst(&runner->thread.is_idle, 0);
+	store_seq_cst(&runner->thread.state, THREAD_BUSY);
 	return runner;
 }
 
@@ -336,7 +336,7 @@ void faas__guest_put(struct runner *runner)
 	faas_runtime *runtime = runner->runtime;
 	struct runner *nobody = NULL;
 
-	store_release(&runner->thread.is_idle, 1);
+	store_release(&runner->thread.state, THREAD_PARKED);
 	if (likely(cas_acq_rel(&faas__lane_stripe(runtime)->idle_guest, &nobody, runner)))
 		return;
 	faas__mutex_lock(&runtime->runners_mu);

@@ -125,6 +125,8 @@ struct turn {
 	const struct turn_ops *ops; /* fixed after init */
 	atomic_i64 used;            /* virtual time: thread time used, divided by weight */
 	atomic_u32 weight;          /* share of thread time; 100 is common */
+	atomic_u32 expected_ns;     /* how long one is known to take; 0: perhaps long */
+	uint32_t queued_ns;         /* under run_queue.mu: the same, as of when it was put there */
 };
 
 struct run_queue {
@@ -134,6 +136,7 @@ struct run_queue {
 	uint64_t arrivals;      /* under mu */
 	struct random draw;     /* under mu; state 0: first come, first served */
 	atomic_u32 count;       /* writers under mu; readers: anyone who looks for work */
+	atomic_u64 expected_ns; /* writers under mu; takers read it: of all turns in it */
 	atomic_u64 taken;       /* writers under mu; the monitor reads it: turns that threads took, ever */
 };
 
@@ -185,6 +188,16 @@ void faas__timers_fire(struct executor *executor, int64_t now);
 
 #define THREAD_DEPTH (FAAS_MAX_DEPTH + 1)
 
+/*
+ * What a thread does. Its lower 31 bits are what it adds to executor.attentive: who will look at the run queue soon.
+ */
+#define THREAD_IDLE 0x80000000u               /* a bit: it has nothing to do */
+#define THREAD_BUSY 0u                        /* at work, perhaps for long */
+#define THREAD_QUICK 0x10000u                 /* at work on what is known to be over soon, or just woken */
+#define THREAD_LOOKING (THREAD_IDLE | 1u)     /* looks around */
+#define THREAD_PARKED THREAD_IDLE             /* asleep; a guest: not in use */
+#define LOOKING_MASK 0xffffu                  /* in executor.attentive: the number of those that look around */
+
 /* A thread that runs turns: one of the pool, or a guest (a caller that lends itself). Embedded in what ops make. */
 struct thread {
 	struct executor *executor;      /* fixed */
@@ -199,7 +212,7 @@ struct thread {
 	struct mutex mu;
 	struct cond cond;
 	bool is_woken;                  /* under mu */
-	atomic_u32 is_idle;             /* owner writes; monitor reads: looking around or parked */
+	atomic_u32 state;               /* THREAD_...; owner writes, and the monitor, from QUICK to BUSY */
 	atomic_u32 is_waiting;          /* owner writes; monitor reads: parked inside a handler, as the library knows */
 	atomic_u32 stuck;               /* attempts on this thread that nobody waits for any more */
 	atomic_i64 number;              /* owner writes at its start; monitor reads: see faas__thread_number */
@@ -240,6 +253,7 @@ struct monitor {
 	atomic_i64 wake_at;    /* monitor writes: until when it sleeps; TIME_NEVER also while it is awake */
 	atomic_u32 is_ticking; /* monitor writes: it looks every TICK_NS; TICKING_CALMLY: every few */
 	atomic_u32 wants_thread;
+	atomic_u32 is_relied_on; /* since the last look a turn became ready, and was left to a quick thread */
 	int64_t trim_due;      /* monitor only; 0: none */
 	uint32_t trims_left;   /* monitor only */
 	uint32_t waited_ticks; /* monitor only: ticks in a row that saw turns waiting */
@@ -267,7 +281,7 @@ struct executor {
 	struct mutex idle_mu;
 	struct thread *parked;       /* under idle_mu: the one that parked last first */
 	atomic_u32 parked_count;     /* writers under idle_mu */
-	atomic_u32 looking;          /* threads that look around */
+	atomic_u32 attentive;        /* the sum over pool threads: see THREAD_IDLE */
 	struct mutex threads_mu;
 	struct cond threads_cond;    /* a thread has left */
 	struct list threads;         /* under threads_mu: pool threads and guests */
@@ -330,7 +344,7 @@ static inline int64_t faas__executor_now(const struct executor *executor)
 	return faas__clock_now(executor->clock);
 }
 
-/* Guests: for callers that run turns. Who uses one clears its is_idle meanwhile. */
+/* Guests: for callers that run turns. Who uses one makes it THREAD_BUSY meanwhile, else it is THREAD_PARKED. */
 void faas__executor_add_guest(struct executor *executor, struct thread *thread);
 void faas__executor_remove_guest(struct executor *executor, struct thread *thread);
 
@@ -347,8 +361,28 @@ static inline bool faas__executor_is_full(struct executor *executor)
 	return load_relaxed(&executor->thread_count) >= load_relaxed(&executor->parked_count) + executor->cpus;
 }
 
-/* A turn became ready: wakes or starts a thread if one is needed and none looks around. */
+/* Threads that look around. */
+static inline int64_t faas__executor_looking(struct executor *executor)
+{
+	return load_seq_cst(&executor->attentive) & LOOKING_MASK;
+}
+
+/* A turn became ready: wakes or starts a thread unless one will come by soon. */
 void faas__executor_wake(struct executor *executor);
+
+/* More is ready than those at work will have done soon: wakes or starts a thread unless one looks around. */
+void faas__executor_wake_more(struct executor *executor);
+
+static inline bool faas__thread_is_idle(const struct thread *thread)
+{
+	return (load_seq_cst(&thread->state) & THREAD_IDLE) != 0;
+}
+
+/* Wakes one that is parked. False: none is. */
+bool faas__thread_wake_parked(struct executor *executor);
+
+/* For a pool thread that took a turn: this one may take long after all. */
+void faas__thread_slow_down(struct thread *thread);
 
 /* The thread's handler waits inside the library; the pool may add a thread meanwhile. */
 void faas__thread_wait_begin(struct thread *thread);

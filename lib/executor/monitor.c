@@ -200,6 +200,15 @@ static bool is_blocked(struct thread *thread, bool same)
 	return thread->seen_blocked;
 }
 
+/* Others were to count on it to come back soon, and it has not. */
+static void revoke(struct executor *executor, struct thread *thread)
+{
+	uint32_t state = THREAD_QUICK;
+
+	if (load_relaxed(&thread->state) == state && cas_seq_cst(&thread->state, &state, THREAD_BUSY))
+		sub_seq_cst(&executor->attentive, THREAD_QUICK);
+}
+
 /* `measure`: looks at processor clocks as well. */
 static struct census take_census(struct executor *executor, bool measure)
 {
@@ -208,10 +217,12 @@ static struct census take_census(struct executor *executor, bool measure)
 	faas__mutex_lock(&executor->threads_mu);
 	list_each(node, &executor->threads) {
 		struct thread *thread = container_of(node, struct thread, node);
-		bool idle = load_seq_cst(&thread->is_idle) != 0;
+		bool idle = faas__thread_is_idle(thread);
 		uint64_t word = load_acquire(&thread->slots[0].word);
 		bool same = word == thread->seen_word && (word & SLOT_RUNNING) != 0, blocked;
 
+		if (same)
+			revoke(executor, thread);
 		thread->seen_word = word;
 		census.busy += !idle;
 		if (thread->is_guest)
@@ -313,10 +324,10 @@ static void grow(struct executor *executor, const struct census *census, bool st
 	monitor->waited_ticks = waits ? monitor->waited_ticks + 1 : 0;
 	if (!waits)
 		return;
-	if (load_seq_cst(&executor->looking) > 0 || load_seq_cst(&executor->parked_count) > 0) {
+	if (faas__executor_looking(executor) > 0 || load_seq_cst(&executor->parked_count) > 0) {
 		/* Not where as many as there are processors take turn after turn: more would be in their way. */
 		if (stands_still || census->active < (int64_t)executor->cpus)
-			faas__executor_wake(executor);
+			faas__executor_wake_more(executor);
 	} else if ((wanted || monitor->waited_ticks > 1) && may_grow(executor, census)) {
 		faas__thread_start_one(executor);
 	}
@@ -353,12 +364,13 @@ static int64_t tick_ns(struct executor *executor, const struct census *census, b
 	struct monitor *monitor = &executor->monitor;
 	bool is_ahead = is_any_ahead(executor), publishes = load_seq_cst(&executor->published_now) != 0;
 	bool wants_thread = load_seq_cst(&monitor->wants_thread) != 0;
+	bool is_relied_on = exchange_seq_cst(&monitor->is_relied_on, 0) != 0;
 
 	if (stands_still || is_ahead || publishes || wants_thread || census->running < executor->base_threads)
 		monitor->calm_ticks = 0;
 	else if (monitor->calm_ticks < CALM_TICKS * LONGEST_SHIFT)
 		monitor->calm_ticks++;
-	if (load_seq_cst(&executor->run_queue.count) == 0 && !publishes && !wants_thread && !is_ahead)
+	if (load_seq_cst(&executor->run_queue.count) == 0 && !publishes && !wants_thread && !is_ahead && !is_relied_on)
 		return TIME_NEVER;
 	return TICK_NS << monitor->calm_ticks / CALM_TICKS;
 }

@@ -2,15 +2,22 @@
 /*
  * Pool threads. One that has run out of work looks around for a moment, then parks; parked longest, it leaves.
  *
- * Waking costs the waker 5-7 us, so it is done rarely: not while a thread looks around, and by the thread that found
- * more than it can do rather than by the emitter. No wake-up is lost:
+ * Waking costs the waker 5-7 us, and a thread that wakes on the waker's processor pushes it off. So it is done rarely: not
+ * while a thread is attentive, which means that it looks around, or is at work on a turn that is known to be over soon,
+ * or has been woken and is on its way; and by the thread that found more than it can do rather than by the emitter. No
+ * wake-up is lost:
  *
- *     a producer     inserts a turn (count + 1), then reads `looking`, then `parked_count`
- *     a thread       looking + 1 ... looks in vain ... joins the parked, looking - 1, then reads count once more
+ *     a producer     inserts a turn (count + 1), then reads `attentive`, then `parked_count`
+ *     a thread       becomes attentive ... looks in vain ... joins the parked, is attentive no more, then reads count
+ *     or             becomes attentive ... takes a turn that may take long, is attentive no more, then reads count
  *
- * All of these are sequentially consistent. If the producer saw somebody looking, that one has not yet read the count
- * for the last time and will see the turn; if it saw nobody looking, it sees everybody who parked before. A thread that
- * was idle and takes a turn passes the call on if more turns wait, so one call is enough for any number of turns.
+ * All of these are sequentially consistent. If the producer saw somebody attentive, that one has not yet read the count
+ * for the last time: it will see the turn, and either take it or, having taken another that may take long, call somebody
+ * else for it; so one call is enough for any number of turns. If the producer saw nobody attentive, it sees everybody who
+ * parked before.
+ *
+ * What is known may be wrong: the monitor watches while turns wait for a quick thread, calls another if no turn is taken,
+ * and does not count one as quick that has been in one attempt from one look to the next.
  *
  * That holds for turns that become ready. A thread that puts its own turn back calls nobody if its handlers are fast and
  * as many threads are at work as there are processors: it comes back for the turn itself, and should it be held up, the
@@ -20,12 +27,10 @@
  */
 #include "executor/executor.h"
 
-#include <assert.h>
-#include <stdio.h>
-#include <string.h>
 
 #define LOOKS_PER_CLOCK 16 /* looks at the run queue between two looks at the clock */
 #define PARKED_LOOKS 8     /* at most, for a thread to wake */
+#define WORTH_WAKING_NS 50000 /* of work that waits */
 
 int faas__thread_init(struct thread *thread, struct executor *executor, bool is_guest)
 {
@@ -111,7 +116,22 @@ static struct thread **find_parked(struct executor *executor) holds_lock(executo
 	return &executor->parked;
 }
 
-static bool wake_one_parked(struct executor *executor)
+/* Says what others may count on from now on. */
+static void set_state(struct thread *thread, uint32_t state)
+{
+	uint32_t before = load_relaxed(&thread->state), adds;
+
+	if (before == state)
+		return;
+	/* Before the look at wake_at of whoever begins an attempt: the monitor must see either this or a poke. */
+	before = exchange_seq_cst(&thread->state, state);
+	adds = (state & ~THREAD_IDLE) - (before & ~THREAD_IDLE);
+	if (adds != 0)
+		add_seq_cst(&thread->executor->attentive, adds);
+}
+
+/* Counts the thread among the quick from now on: no second one is woken while the first is on its way. */
+bool faas__thread_wake_parked(struct executor *executor)
 {
 	struct thread **at, *thread;
 
@@ -125,16 +145,34 @@ static bool wake_one_parked(struct executor *executor)
 		sub_seq_cst(&executor->parked_count, 1);
 	}
 	faas__mutex_unlock(&executor->idle_mu);
-	if (thread)
-		wake(thread);
-	return thread != NULL;
+	if (!thread)
+		return false;
+	add_seq_cst(&executor->attentive, THREAD_QUICK);
+	wake(thread);
+	return true;
 }
 
 void faas__executor_wake(struct executor *executor)
 {
-	if (faas__executor_is_manual(executor) || load_seq_cst(&executor->looking) > 0)
+	uint32_t attentive = load_seq_cst(&executor->attentive);
+
+	if ((attentive & LOOKING_MASK) != 0)
 		return;
-	if (load_seq_cst(&executor->parked_count) > 0 && wake_one_parked(executor))
+	if (attentive == 0) {
+		faas__executor_wake_more(executor);
+		return;
+	}
+	/* Should that one be held up, the monitor sees that no turn is taken. */
+	if (load_relaxed(&executor->monitor.is_relied_on) == 0)
+		store_seq_cst(&executor->monitor.is_relied_on, 1);
+	faas__monitor_tick(executor);
+}
+
+void faas__executor_wake_more(struct executor *executor)
+{
+	if (faas__executor_is_manual(executor) || faas__executor_looking(executor) > 0)
+		return;
+	if (load_seq_cst(&executor->parked_count) > 0 && faas__thread_wake_parked(executor))
 		return;
 	if ((int64_t)load_relaxed(&executor->thread_count) < executor->base_threads) {
 		store_seq_cst(&executor->monitor.wants_thread, 1);
@@ -160,7 +198,10 @@ static bool sleep_parked(struct executor *executor, struct thread *thread)
 	return false;
 }
 
-/* Whoever took a thread off the stack wakes it, perhaps a little later: that call must not hit its next sleep. */
+/*
+ * Whoever took a thread off the stack wakes it, perhaps a little later: that call must not hit its next sleep. They have
+ * counted the thread among the quick.
+ */
 static void await_wake(struct thread *thread)
 {
 	faas__mutex_lock(&thread->mu);
@@ -168,6 +209,7 @@ static void await_wake(struct thread *thread)
 		faas__cond_wait(&thread->cond, &thread->mu);
 	thread->is_woken = false;
 	faas__mutex_unlock(&thread->mu);
+	store_seq_cst(&thread->state, THREAD_QUICK);
 }
 
 /* ---- Looking for work -------------------------------------------------------------------------------------------- */
@@ -178,24 +220,24 @@ static bool is_stopping(struct executor *executor)
 }
 
 /*
- * Looks around for up to spin_ns, or gives way a few times. `looking` is held on return if nothing was found.
+ * Looks around for up to spin_ns, or gives way a few times.
  *
  * Where enough look already, one more is too many as soon as it has seen one of them look. Not before: whoever woke on its
  * processor may have pushed it off, and nobody else would come while it seems to be looking.
  */
-static struct turn *look_around(struct executor *executor)
+static struct turn *look_around(struct executor *executor, struct thread *thread)
 {
 	int64_t until = 0, now;
 	uint32_t yields = executor->yields, seen = load_relaxed(&executor->looks);
-	bool is_extra = (int64_t)add_seq_cst(&executor->looking, 1) >= executor->max_looking;
 	struct turn *turn;
+	bool is_extra;
 
+	set_state(thread, THREAD_LOOKING);
+	is_extra = faas__executor_looking(executor) > executor->max_looking;
 	for (uint32_t looks = 0;; looks++) {
 		turn = faas__turn_next(executor);
-		if (turn) {
-			sub_seq_cst(&executor->looking, 1);
+		if (turn)
 			return turn;
-		}
 		if (is_stopping(executor))
 			return NULL;
 		if (executor->spin_ns == 0) {
@@ -213,7 +255,7 @@ static struct turn *look_around(struct executor *executor)
 		if (now >= until)
 			return NULL;
 		/* The others have found something to do. */
-		if ((int64_t)load_relaxed(&executor->looking) <= executor->max_looking)
+		if (faas__executor_looking(executor) <= executor->max_looking)
 			is_extra = false;
 		if (!is_extra)
 			bump_relaxed(&executor->looks, 1);
@@ -224,11 +266,26 @@ static struct turn *look_around(struct executor *executor)
 	}
 }
 
-/* Whoever was idle and takes a turn calls another thread if there is more: producers rely on it. */
-static struct turn *pass_on(struct executor *executor, struct turn *turn)
+void faas__thread_slow_down(struct thread *thread)
 {
-	if (load_seq_cst(&executor->run_queue.count) > 0)
-		faas__executor_wake(executor);
+	if (thread->is_guest || load_relaxed(&thread->state) == THREAD_BUSY)
+		return;
+	set_state(thread, THREAD_BUSY);
+	if (load_seq_cst(&thread->executor->run_queue.count) > 0)
+		faas__executor_wake(thread->executor);
+}
+
+/* Says how long the turn will keep the thread. If that may be long and more is ready, others are called: producers who
+   saw this thread come by rely on it. */
+static struct turn *begin(struct executor *executor, struct thread *thread, struct turn *turn)
+{
+	if (load_relaxed(&turn->expected_ns) == 0) {
+		faas__thread_slow_down(thread);
+	} else {
+		set_state(thread, THREAD_QUICK);
+		if (load_relaxed(&executor->run_queue.expected_ns) > WORTH_WAKING_NS)
+			faas__executor_wake_more(executor);
+	}
 	return turn;
 }
 
@@ -238,7 +295,7 @@ static bool park(struct executor *executor, struct thread *thread)
 	/* Nobody keeps the published time fresh while this thread sleeps; others that run will publish again. */
 	store_relaxed(&executor->published_now, 0);
 	push_parked(executor, thread);
-	sub_seq_cst(&executor->looking, 1);
+	set_state(thread, THREAD_PARKED);
 	if ((load_seq_cst(&executor->run_queue.count) > 0 || is_stopping(executor)) && remove_parked(executor, thread))
 		return true;
 	if (sleep_parked(executor, thread)) {
@@ -254,24 +311,18 @@ static struct turn *await_turn(struct executor *executor, struct thread *thread)
 	struct turn *turn = faas__turn_next(executor);
 	bool stays = true;
 
-	if (turn)
-		return turn;
-	store_seq_cst(&thread->is_idle, 1);
 	while (!turn && stays && !is_stopping(executor)) {
-		if ((int64_t)load_relaxed(&executor->looking) >= executor->most_looking)
-			add_seq_cst(&executor->looking, 1);
-		else
-			turn = look_around(executor);
+		if (faas__executor_looking(executor) < executor->most_looking)
+			turn = look_around(executor, thread);
 		if (!turn) {
 			stays = park(executor, thread);
 			turn = faas__turn_next(executor);
 		}
 	}
-	if (!turn)
-		return NULL;
-	/* Before the look at wake_at of whoever begins an attempt: the monitor must see either this or a poke. */
-	store_seq_cst(&thread->is_idle, 0);
-	return pass_on(executor, turn);
+	if (turn)
+		return begin(executor, thread, turn);
+	set_state(thread, THREAD_BUSY);
+	return NULL;
 }
 
 /* ---- The life of a thread ---------------------------------------------------------------------------------------- */
@@ -399,6 +450,7 @@ void faas__thread_wait_begin(struct thread *thread)
 {
 	if (thread->is_guest)
 		return;
+	faas__thread_slow_down(thread);
 	store_seq_cst(&thread->is_waiting, 1);
 	if (load_seq_cst(&thread->executor->run_queue.count) > 0)
 		faas__monitor_tick(thread->executor);
@@ -423,137 +475,4 @@ void faas__thread_stuck_end(struct thread *thread)
 {
 	if (!thread->is_guest && sub_acq_rel(&thread->stuck, 1) == 1)
 		sub_seq_cst(&thread->executor->stuck_threads, 1);
-}
-
-/* ---- Beginning and end ------------------------------------------------------------------------------------------- */
-
-/* Half of the threads that can run at a time: those that have work are not to wait for those that look for it. */
-static int32_t max_looking(const struct executor *executor)
-{
-	int32_t cpus = (int32_t)executor->cpus;
-	int32_t threads = executor->base_threads < cpus ? executor->base_threads : cpus;
-
-	return threads > 1 ? threads / 2 : 1;
-}
-
-int faas__executor_init(struct executor *executor, const struct executor_config *config)
-{
-	struct mutex *mutexes[] = {&executor->run_queue.mu, &executor->idle_mu, &executor->threads_mu,
-	                           &executor->timers_mu, &executor->monitor.mu, &executor->visit_mu};
-	const size_t count = sizeof(mutexes) / sizeof(mutexes[0]);
-	size_t made = 0;
-
-	memset(executor, 0, sizeof(*executor));
-	executor->ops = config->ops;
-	executor->allocator = config->allocator;
-	executor->clock = config->clock;
-	executor->base_threads = config->threads;
-	executor->max_threads = config->max_threads;
-	executor->max_overruns = config->max_overruns;
-	executor->spin_ns = (int64_t)config->spin_us * 1000;
-	executor->yields = config->yields;
-	executor->cpus = (uint32_t)faas__cpu_count();
-	executor->max_looking = max_looking(executor);
-	/* On one core nobody sees another look. */
-	executor->most_looking = executor->spin_ns > 0 && executor->cpus > 1 ? 2 * executor->max_looking : executor->max_looking;
-	executor->thread_idle_ns = config->thread_idle_ns;
-	executor->stack_bytes = config->stack_bytes;
-	(void)snprintf(executor->thread_name, sizeof(executor->thread_name), "%s", config->thread_name);
-	executor->run_queue.draw.state = config->draw_seed;
-	list_init(&executor->threads);
-	list_init(&executor->left);
-	store_relaxed(&executor->shortest_ns, TIME_NEVER);
-	store_relaxed(&executor->monitor.wake_at, TIME_NEVER);
-	while (made < count && faas__mutex_init(mutexes[made]) == FAAS_OK)
-		made++;
-	if (made < count)
-		goto fail_mutex;
-	if (faas__cond_init(&executor->threads_cond) != FAAS_OK)
-		goto fail_mutex;
-	if (faas__cond_init(&executor->monitor.cond) != FAAS_OK)
-		goto fail_cond;
-	if (!faas__executor_is_manual(executor) && faas__monitor_start(executor) != FAAS_OK)
-		goto fail_monitor;
-	return FAAS_OK;
-fail_monitor:
-	faas__cond_deinit(&executor->monitor.cond);
-fail_cond:
-	faas__cond_deinit(&executor->threads_cond);
-fail_mutex:
-	while (made > 0)
-		faas__mutex_deinit(mutexes[--made]);
-	return FAAS_ETHREAD;
-}
-
-void faas__executor_stop(struct executor *executor)
-{
-	/* Under the lock: no thread is started after this. */
-	faas__mutex_lock(&executor->threads_mu);
-	store_seq_cst(&executor->is_stopping, 1);
-	faas__mutex_unlock(&executor->threads_mu);
-	while (wake_one_parked(executor))
-		continue;
-}
-
-/* Whether a thread runs user code, which may take for ever. */
-static bool is_occupied(const struct thread *thread)
-{
-	return faas__slot_is_running(&thread->slots[0]);
-}
-
-int faas__executor_join(struct executor *executor, int64_t until)
-{
-	int occupied, present;
-
-	faas__mutex_lock(&executor->threads_mu);
-	for (;;) {
-		occupied = 0;
-		present = 0;
-		list_each(node, &executor->threads) {
-			const struct thread *thread = container_of(node, const struct thread, node);
-			bool runs = is_occupied(thread);
-
-			/* Idle guests stay on the list. */
-			present += runs || !thread->is_guest;
-			occupied += runs;
-		}
-		if (present == 0 || (present == occupied && faas__executor_now(executor) >= until))
-			break;
-		/* The others are between two turns; they leave without being asked again. */
-		(void)faas__cond_wait_ns(&executor->threads_cond, &executor->threads_mu, TICK_NS);
-	}
-	faas__mutex_unlock(&executor->threads_mu);
-	faas__threads_reap(executor);
-	return occupied;
-}
-
-bool faas__executor_detach(struct executor *executor)
-{
-	bool is_occupied_still;
-
-	faas__mutex_lock(&executor->threads_mu);
-	is_occupied_still = load_relaxed(&executor->thread_count) > 0;
-	executor->is_detached = is_occupied_still;
-	faas__mutex_unlock(&executor->threads_mu);
-	return is_occupied_still;
-}
-
-void faas__executor_quiesce(struct executor *executor)
-{
-	if (!faas__executor_is_manual(executor))
-		faas__monitor_stop(executor);
-}
-
-void faas__executor_deinit(struct executor *executor)
-{
-	assert(list_empty(&executor->threads));
-	faas__threads_reap(executor);
-	faas__cond_deinit(&executor->monitor.cond);
-	faas__cond_deinit(&executor->threads_cond);
-	faas__mutex_deinit(&executor->visit_mu);
-	faas__mutex_deinit(&executor->monitor.mu);
-	faas__mutex_deinit(&executor->timers_mu);
-	faas__mutex_deinit(&executor->threads_mu);
-	faas__mutex_deinit(&executor->idle_mu);
-	faas__mutex_deinit(&executor->run_queue.mu);
 }

@@ -26,6 +26,7 @@ seldom void faas__turn_init(struct turn *turn, const struct turn_ops *ops, uint3
 	store_relaxed(&turn->state, TURN_IDLE);
 	store_relaxed(&turn->weight, weight);
 	store_relaxed(&turn->used, 0);
+	store_relaxed(&turn->expected_ns, 0);
 }
 
 static void insert(struct run_queue *queue, struct turn *turn)
@@ -38,7 +39,9 @@ static void insert(struct run_queue *queue, struct turn *turn)
 	}
 	turn->node.second = queue->draw.state != 0 ? faas__random_next(&queue->draw) : queue->arrivals++;
 	faas__heap_insert(&queue->heap, &turn->node);
-	/* Before the look at who is looking or parked, in faas__executor_wake. */
+	turn->queued_ns = load_relaxed(&turn->expected_ns);
+	bump_relaxed(&queue->expected_ns, turn->queued_ns);
+	/* Before the look at who is attentive or parked, in faas__executor_wake. */
 	add_seq_cst(&queue->count, 1);
 	faas__mutex_unlock(&queue->mu);
 }
@@ -67,7 +70,7 @@ void faas__turn_again(struct executor *executor, struct turn *turn, bool wake)
 {
 	insert(&executor->run_queue, turn);
 	if (wake)
-		faas__executor_wake(executor);
+		faas__executor_wake_more(executor);
 	else if (!faas__executor_is_manual(executor))
 		faas__monitor_tick(executor);
 }
@@ -84,18 +87,21 @@ struct turn *faas__turn_next(struct executor *executor)
 {
 	struct run_queue *queue = &executor->run_queue;
 	struct heap_node *first;
+	struct turn *turn = NULL;
 
 	if (load_seq_cst(&queue->count) == 0)
 		return NULL;
 	faas__mutex_lock(&queue->mu);
 	first = faas__heap_first(&queue->heap);
 	if (first) {
+		turn = container_of(first, struct turn, node);
 		faas__heap_remove(&queue->heap, first);
 		sub_seq_cst(&queue->count, 1);
+		bump_relaxed(&queue->expected_ns, -(uint64_t)turn->queued_ns);
 		bump_relaxed(&queue->taken, 1);
 		if (first->key > queue->virtual_now)
 			queue->virtual_now = first->key;
 	}
 	faas__mutex_unlock(&queue->mu);
-	return first ? container_of(first, struct turn, node) : NULL;
+	return turn;
 }

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which turns are known to be over soon, and what pool threads say of themselves while they take them. Time stands still
+ * but for what handlers move it by.
+ */
+#include "unit.h"
+
+#include <sched.h>
+
+#include "dispatch/runner.h"
+#include "dispatch/runtime.h"
+#include "faas.h"
+
+#define SLOW_NS 20000 /* what a handler may not take, on average, if its turns are to be known as short */
+
+static faas_clock *clock_of_tests;
+static faas_runtime *runtime;
+static faas_function *function;
+static _Atomic(int64_t) now_ns, takes_ns;
+static atomic_int calls, inits, may_return;
+static atomic_uint seen_state, seen_in_init;
+static faas_deferral *_Atomic deferral;
+
+static int64_t tell_now(void *user)
+{
+	(void)user;
+	return atomic_load(&now_ns);
+}
+
+static uint32_t state_of(const faas_context *context)
+{
+	return load_relaxed(&context->runner->thread.state);
+}
+
+static int init(faas_context *context, void **ret_state)
+{
+	(void)ret_state;
+	atomic_store(&seen_in_init, state_of(context));
+	atomic_fetch_add(&inits, 1);
+	return 0;
+}
+
+static int handle(faas_context *context, const faas_event *event)
+{
+	(void)event;
+	atomic_store(&seen_state, state_of(context));
+	atomic_fetch_add(&now_ns, atomic_load(&takes_ns));
+	atomic_fetch_add(&calls, 1);
+	while (!atomic_load(&may_return))
+		sched_yield();
+	return 0;
+}
+
+static int defer(faas_context *context, const faas_event *event)
+{
+	faas_deferral *token;
+	int error = faas_context_defer(context, &token);
+
+	(void)event;
+	if (error == FAAS_OK)
+		atomic_store(&deferral, token);
+	return error;
+}
+
+static void open_with(faas_handler_fn *handler, int threads)
+{
+	const faas_clock_config config = {.struct_size = sizeof(config), .monotonic_ns = tell_now};
+
+	atomic_store(&now_ns, 1);
+	atomic_store(&takes_ns, 0);
+	atomic_store(&calls, 0);
+	atomic_store(&inits, 0);
+	atomic_store(&may_return, 1);
+	assert_int_equal(FAAS_OK, faas_clock_new(&config, &clock_of_tests));
+	assert_int_equal(FAAS_OK, faas_open(FAAS_RUNTIME(.threads = threads, .clock = clock_of_tests), &runtime));
+	assert_int_equal(FAAS_OK, faas_register_function(runtime, "f", FAAS_FUNCTION(.handler = handler, .init = init)));
+	assert_int_equal(FAAS_OK, faas_function_find(runtime, "f", &function));
+}
+
+static void close_all(void)
+{
+	faas_function_unref(function);
+	assert_int_equal(FAAS_OK, faas_close(runtime, FAAS_NEVER, 0));
+	faas_clock_unref(clock_of_tests);
+}
+
+static void send(void)
+{
+	assert_int_equal(FAAS_OK, faas_invoke_async(runtime, "f", NULL, NULL));
+}
+
+/* Until all that was sent is over, and the thread that ran it has told so. */
+static void await_rest(void)
+{
+	struct faas_function_stats stats = {.struct_size = sizeof(stats)};
+
+	do {
+		sched_yield();
+		assert_int_equal(FAAS_OK, faas_function_stats(function, &stats));
+	} while (stats.queued + stats.running + stats.busy + stats.starting > 0);
+}
+
+static uint32_t expected_ns_after(int64_t ns)
+{
+	atomic_store(&takes_ns, ns);
+	send();
+	await_rest();
+	return load_relaxed(&function->turn.expected_ns);
+}
+
+static void a_turn_is_known_by_what_its_handlers_took(void **state)
+{
+	uint32_t least;
+
+	(void)state;
+	open_with(handle, 1);
+	/* Nothing is known before the first, and nothing to be learned from it, which had an init. */
+	assert_int_equal(0, load_relaxed(&function->turn.expected_ns));
+	assert_int_equal(0, expected_ns_after(0));
+	least = expected_ns_after(0);
+	assert_true(least > 0);
+	assert_int_equal(least, expected_ns_after(0));
+	assert_true(expected_ns_after(1000) > least);
+	for (int i = 0; i < 30; i++)
+		(void)expected_ns_after(SLOW_NS - 1);
+	assert_true(load_relaxed(&function->turn.expected_ns) > SLOW_NS / 2);
+	for (int i = 0; i < 30; i++)
+		(void)expected_ns_after(SLOW_NS + 1);
+	assert_int_equal(0, load_relaxed(&function->turn.expected_ns));
+	close_all();
+}
+
+static void a_turn_of_one_that_defers_is_not_known_to_be_short(void **state)
+{
+	(void)state;
+	open_with(defer, 1);
+	for (int i = 0; i < 3; i++) {
+		faas_deferral *token;
+
+		send();
+		while ((token = atomic_exchange(&deferral, NULL)) == NULL)
+			sched_yield();
+		assert_int_equal(FAAS_OK, faas_complete(token, NULL, 0, NULL));
+		faas_deferral_unref(token);
+		await_rest();
+		assert_int_equal(0, load_relaxed(&function->turn.expected_ns));
+	}
+	close_all();
+}
+
+static void a_thread_is_quick_while_handlers_are_known_to_be(void **state)
+{
+	static const uint32_t seen[] = {THREAD_BUSY, THREAD_BUSY, THREAD_QUICK, THREAD_QUICK};
+
+	(void)state;
+	open_with(handle, 1);
+	for (size_t i = 0; i < COUNT_OF(seen); i++) {
+		(void)expected_ns_after(0);
+		assert_int_equal(seen[i], atomic_load(&seen_state));
+	}
+	for (int i = 0; i < 30; i++)
+		(void)expected_ns_after(SLOW_NS);
+	assert_int_equal(THREAD_BUSY, atomic_load(&seen_state));
+	close_all();
+}
+
+/* Handlers are fast, but who knows of the init. */
+static void a_thread_is_not_quick_while_a_worker_starts(void **state)
+{
+	(void)state;
+	open_with(handle, 2);
+	for (int i = 0; i < 3; i++)
+		(void)expected_ns_after(0);
+	assert_int_equal(1, atomic_load(&inits));
+	/* One holds the only worker there is. */
+	atomic_store(&may_return, 0);
+	send();
+	while (atomic_load(&calls) < 4)
+		sched_yield();
+	assert_int_equal(THREAD_QUICK, atomic_load(&seen_state));
+	atomic_store(&seen_in_init, THREAD_QUICK);
+	send();
+	while (atomic_load(&calls) < 5)
+		sched_yield();
+	assert_int_equal(2, atomic_load(&inits));
+	assert_int_equal(THREAD_BUSY, atomic_load(&seen_in_init));
+	atomic_store(&may_return, 1);
+	await_rest();
+	close_all();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_turn_is_known_by_what_its_handlers_took),
+		cmocka_unit_test(a_turn_of_one_that_defers_is_not_known_to_be_short),
+		cmocka_unit_test(a_thread_is_quick_while_handlers_are_known_to_be),
+		cmocka_unit_test(a_thread_is_not_quick_while_a_worker_starts),
+	};
+
+	return cmocka_run_group_tests_name("quick", tests, NULL, NULL);
+}

@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: MIT */
+/* Pool threads: whom a ready turn is left to, who is woken for it, and what happens where a thread is held up. */
+#include "unit.h"
+
+#include <sched.h>
+
+#include "executor/executor.h"
+
+static struct executor executor;
+
+static struct thread *thread_new(struct executor *of)
+{
+	struct thread *thread = faas__alloc_aligned(of->allocator, sizeof(*thread), FAAS_LINE);
+
+	if (!thread)
+		return NULL;
+	memset(thread, 0, sizeof(*thread));
+	if (faas__thread_init(thread, of, false) == FAAS_OK)
+		return thread;
+	faas__free_aligned(of->allocator, thread, sizeof(*thread), FAAS_LINE);
+	return NULL;
+}
+
+static void thread_free(struct thread *thread)
+{
+	faas__thread_deinit(thread);
+	faas__free_aligned(executor.allocator, thread, sizeof(*thread), FAAS_LINE);
+}
+
+static void do_nothing(struct thread *thread)
+{
+	(void)thread;
+}
+
+static bool is_never_ahead(struct thread *thread)
+{
+	(void)thread;
+	return false;
+}
+
+static void trim_nothing(struct executor *of)
+{
+	(void)of;
+}
+
+static const struct executor_ops plain_ops = {
+	.thread_new = thread_new,
+	.thread_free = thread_free,
+	.thread_begin = do_nothing,
+	.thread_end = do_nothing,
+	.thread_unlisted = do_nothing,
+	.is_ahead = is_never_ahead,
+	.hand_back = do_nothing,
+	.trim = trim_nothing,
+	.last_left = do_nothing,
+};
+
+static void open_executor(int threads)
+{
+	const struct executor_config config = {.ops = &plain_ops, .allocator = &unit_allocator, .thread_name = "unit",
+	                                       .thread_idle_ns = TIME_NEVER, .threads = threads, .max_threads = threads};
+
+	assert_int_equal(FAAS_OK, faas__executor_init(&executor, &config));
+}
+
+static void close_executor(void)
+{
+	faas__executor_stop(&executor);
+	assert_int_equal(0, faas__executor_join(&executor, TIME_NEVER));
+	faas__executor_quiesce(&executor);
+	faas__executor_deinit(&executor);
+}
+
+/* Until so many are parked, and nobody is to come by. */
+static void await_parked(uint32_t count)
+{
+	while (load_seq_cst(&executor.parked_count) != count || load_seq_cst(&executor.attentive) != 0)
+		sched_yield();
+}
+
+/* ---- Held up ----------------------------------------------------------------------------------------------------- */
+
+static atomic_int keeping, is_over, passed;
+
+/* Keeps its thread, and a processor. */
+static bool keep(struct turn *turn, struct thread *thread)
+{
+	(void)thread;
+	faas__turn_idle(turn);
+	atomic_fetch_add(&keeping, 1);
+	while (!atomic_load(&is_over))
+		continue;
+	return true;
+}
+
+static bool pass(struct turn *turn, struct thread *thread)
+{
+	(void)thread;
+	faas__turn_idle(turn);
+	atomic_fetch_add(&passed, 1);
+	return true;
+}
+
+/*
+ * Each processor has a thread that will not come back for long, and nobody was called for a turn that was put back: then
+ * the monitor calls one of those that are parked.
+ */
+static void a_turn_that_was_put_back_does_not_wait_for_threads_that_are_held_up(void **state)
+{
+	static const struct turn_ops keeps = {keep}, passes = {pass};
+	static struct turn keepers[64], last;
+	const int cpus = faas__cpu_count() < 64 ? faas__cpu_count() : 64;
+
+	(void)state;
+	open_executor(cpus + 1);
+	for (int i = 0; i < cpus; i++) {
+		faas__turn_init(&keepers[i], &keeps, 100);
+		faas__turn_kick(&executor, &keepers[i]);
+		while (atomic_load(&keeping) <= i)
+			sched_yield();
+	}
+	faas__turn_init(&last, &passes, 100);
+	faas__turn_kick(&executor, &last);
+	while (atomic_load(&passed) == 0)
+		sched_yield();
+	await_parked(1);
+	store_seq_cst(&last.state, TURN_READY);
+	faas__turn_again(&executor, &last, false);
+	while (atomic_load(&passed) == 1)
+		sched_yield();
+	atomic_store(&is_over, 1);
+	close_executor();
+}
+
+/* ---- Who is woken ------------------------------------------------------------------------------------------------ */
+
+/* Wakes one of three that are parked, the lowest of which slept on processor `cpu` (-1: on the waker's). Which one. */
+static int wake_one_of_three(int cpu)
+{
+	struct thread *parked[3], *first;
+	int here;
+
+	do {
+		await_parked(3);
+		here = faas__thread_cpu();
+		faas__mutex_lock(&executor.idle_mu);
+		parked[0] = executor.parked;
+		parked[1] = parked[0]->parked_below;
+		parked[2] = parked[1]->parked_below;
+		parked[0]->parked_cpu = parked[1]->parked_cpu = here;
+		parked[2]->parked_cpu = cpu == -1 ? here : cpu;
+		faas__mutex_unlock(&executor.idle_mu);
+		faas__executor_wake(&executor);
+	} while (faas__thread_cpu() != here);
+	/* It finds nothing, and parks on top of the others. */
+	await_parked(3);
+	faas__mutex_lock(&executor.idle_mu);
+	first = executor.parked;
+	faas__mutex_unlock(&executor.idle_mu);
+	return first == parked[0] ? 0 : first == parked[1] ? 1 : 2;
+}
+
+static void a_thread_that_slept_on_another_processor_is_woken_first(void **state)
+{
+	static const struct turn_ops keeps = {keep};
+	static struct turn keepers[3];
+
+	(void)state;
+	open_executor(3);
+	atomic_store(&keeping, 0);
+	atomic_store(&is_over, 0);
+	for (int i = 0; i < 3; i++) {
+		faas__turn_init(&keepers[i], &keeps, 100);
+		faas__turn_kick(&executor, &keepers[i]);
+		while (atomic_load(&keeping) <= i)
+			sched_yield();
+	}
+	atomic_store(&is_over, 1);
+	for (int i = 0; i < 20; i++) {
+		assert_int_equal(2, wake_one_of_three(1000000));
+		assert_int_equal(0, wake_one_of_three(-1));
+	}
+	close_executor();
+}
+
+/* ---- Whom others count on ----------------------------------------------------------------------------------------- */
+
+/* Threads that are not there: they stand on the stack of those that are parked, and tell whether they were woken. */
+static struct thread absent[2];
+
+static void add_absent(struct thread *thread)
+{
+	memset(thread, 0, sizeof(*thread));
+	assert_int_equal(FAAS_OK, faas__thread_init(thread, &executor, false));
+	faas__mutex_lock(&executor.idle_mu);
+	thread->is_parked = true;
+	thread->parked_cpu = -1;
+	thread->parked_below = executor.parked;
+	executor.parked = thread;
+	add_seq_cst(&executor.parked_count, 1);
+	faas__mutex_unlock(&executor.idle_mu);
+}
+
+static bool was_woken(struct thread *thread)
+{
+	bool is_woken;
+
+	faas__mutex_lock(&thread->mu);
+	is_woken = thread->is_woken;
+	faas__mutex_unlock(&thread->mu);
+	return is_woken;
+}
+
+static void a_ready_turn_is_left_to_those_who_will_come_by(void **state)
+{
+	(void)state;
+	open_executor(1);
+	for (int i = 0; i < 2; i++)
+		add_absent(&absent[i]);
+	/* One looks around. */
+	store_seq_cst(&executor.attentive, 1);
+	faas__executor_wake(&executor);
+	faas__executor_wake_more(&executor);
+	assert_false(was_woken(&absent[1]));
+	assert_int_equal(0, load_seq_cst(&executor.monitor.is_relied_on));
+	/* One is at work, but not for long; until there is more than it can do. */
+	store_seq_cst(&executor.attentive, THREAD_QUICK);
+	faas__executor_wake(&executor);
+	assert_false(was_woken(&absent[1]));
+	faas__executor_wake_more(&executor);
+	assert_true(was_woken(&absent[1]));
+	assert_int_equal(2 * THREAD_QUICK, load_seq_cst(&executor.attentive));
+	/* That one is gone to work for long, and so is the other. */
+	store_seq_cst(&executor.attentive, 0);
+	assert_false(was_woken(&absent[0]));
+	faas__executor_wake(&executor);
+	assert_true(was_woken(&absent[0]));
+	assert_int_equal(THREAD_QUICK, load_seq_cst(&executor.attentive));
+	assert_int_equal(0, load_seq_cst(&executor.parked_count));
+	for (int i = 0; i < 2; i++)
+		faas__thread_deinit(&absent[i]);
+	close_executor();
+}
+
+static void one_that_is_on_its_way_is_enough(void **state)
+{
+	(void)state;
+	open_executor(1);
+	for (int i = 0; i < 2; i++)
+		add_absent(&absent[i]);
+	for (int i = 0; i < 3; i++)
+		faas__executor_wake(&executor);
+	assert_true(was_woken(&absent[1]));
+	assert_false(was_woken(&absent[0]));
+	faas__executor_stop(&executor);
+	assert_true(was_woken(&absent[0]));
+	for (int i = 0; i < 2; i++)
+		faas__thread_deinit(&absent[i]);
+	close_executor();
+}
+
+static atomic_int wrong;
+
+static void expect_state(struct thread *thread, uint32_t expected)
+{
+	if (load_relaxed(&thread->state) != expected || load_seq_cst(&executor.attentive) != (expected & ~THREAD_IDLE))
+		atomic_fetch_add(&wrong, 1);
+}
+
+static bool pass_quickly(struct turn *turn, struct thread *thread)
+{
+	expect_state(thread, THREAD_QUICK);
+	return pass(turn, thread);
+}
+
+static bool pass_slowly(struct turn *turn, struct thread *thread)
+{
+	expect_state(thread, THREAD_BUSY);
+	return pass(turn, thread);
+}
+
+/* Known as quick, and it finds out that it will not be. */
+static bool slow_down(struct turn *turn, struct thread *thread)
+{
+	expect_state(thread, THREAD_QUICK);
+	faas__thread_slow_down(thread);
+	expect_state(thread, THREAD_BUSY);
+	return pass(turn, thread);
+}
+
+static bool wait_inside(struct turn *turn, struct thread *thread)
+{
+	expect_state(thread, THREAD_QUICK);
+	faas__thread_wait_begin(thread);
+	expect_state(thread, THREAD_BUSY);
+	faas__thread_wait_end(thread);
+	return pass(turn, thread);
+}
+
+static void a_thread_says_whether_it_will_come_by(void **state)
+{
+	static const struct turn_ops ops[] = {{pass_quickly}, {pass_slowly}, {slow_down}, {wait_inside}};
+	static struct turn turns[COUNT_OF(ops)];
+	struct random random = unit_random("a_thread_says_whether_it_will_come_by");
+
+	(void)state;
+	open_executor(1);
+	atomic_store(&wrong, 0);
+	atomic_store(&passed, 0);
+	for (size_t i = 0; i < COUNT_OF(turns); i++) {
+		faas__turn_init(&turns[i], &ops[i], 100);
+		store_relaxed(&turns[i].expected_ns, i == 1 ? 0 : 300);
+	}
+	for (int round = 1; round <= 300; round++) {
+		faas__turn_kick(&executor, &turns[unit_below(&random, COUNT_OF(turns))]);
+		while (atomic_load(&passed) < round)
+			sched_yield();
+		if (round % 10 == 0)
+			await_parked(1);
+	}
+	assert_int_equal(0, load_relaxed(&executor.run_queue.expected_ns));
+	assert_int_equal(0, atomic_load(&wrong));
+	close_executor();
+}
+
+/* Its handler was always fast, and this time it is not. */
+static bool keep_attempt(struct turn *turn, struct thread *thread)
+{
+	faas__slot_begin(&thread->slots[0], NULL, TIME_NEVER);
+	(void)keep(turn, thread);
+	faas__slot_end(&thread->slots[0]);
+	return true;
+}
+
+/* A turn is left to a thread that does not come by; another one takes it; and from then on nobody counts on the first. */
+static void nobody_counts_for_long_on_a_thread_that_is_held_up(void **state)
+{
+	static const struct turn_ops keeps = {keep_attempt}, passes = {pass};
+	static struct turn keeper, other;
+
+	(void)state;
+	open_executor(2);
+	atomic_store(&keeping, 0);
+	atomic_store(&is_over, 0);
+	atomic_store(&passed, 0);
+	faas__turn_init(&keeper, &keeps, 100);
+	faas__turn_init(&other, &passes, 100);
+	store_relaxed(&keeper.expected_ns, 300);
+	faas__turn_kick(&executor, &keeper);
+	while (atomic_load(&keeping) == 0)
+		sched_yield();
+	assert_int_equal(THREAD_QUICK, load_seq_cst(&executor.attentive));
+	faas__turn_kick(&executor, &other);
+	while (atomic_load(&passed) == 0 || load_seq_cst(&executor.attentive) != 0)
+		sched_yield();
+	atomic_store(&is_over, 1);
+	await_parked(2);
+	close_executor();
+}
+
+/* One comes back and finds more than it can do soon. */
+static void a_thread_calls_another_when_much_is_ready(void **state)
+{
+	static const struct turn_ops keeps = {keep}, passes = {pass};
+	static struct turn keeper, other;
+
+	(void)state;
+	open_executor(1);
+	atomic_store(&keeping, 0);
+	atomic_store(&is_over, 0);
+	atomic_store(&passed, 0);
+	faas__turn_init(&keeper, &keeps, 100);
+	faas__turn_init(&other, &passes, 100);
+	store_relaxed(&keeper.expected_ns, 300);
+	store_relaxed(&other.expected_ns, 300);
+	faas__turn_kick(&executor, &keeper);
+	while (atomic_load(&keeping) == 0)
+		sched_yield();
+	add_absent(&absent[0]);
+	faas__mutex_lock(&executor.run_queue.mu);
+	bump_relaxed(&executor.run_queue.expected_ns, 1000000);
+	faas__mutex_unlock(&executor.run_queue.mu);
+	faas__turn_kick(&executor, &other);
+	atomic_store(&is_over, 1);
+	while (atomic_load(&passed) == 0)
+		sched_yield();
+	assert_true(was_woken(&absent[0]));
+	faas__thread_deinit(&absent[0]);
+	close_executor();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_turn_that_was_put_back_does_not_wait_for_threads_that_are_held_up),
+		cmocka_unit_test(a_thread_that_slept_on_another_processor_is_woken_first),
+		cmocka_unit_test(a_ready_turn_is_left_to_those_who_will_come_by),
+		cmocka_unit_test(one_that_is_on_its_way_is_enough),
+		cmocka_unit_test(a_thread_says_whether_it_will_come_by),
+		cmocka_unit_test(nobody_counts_for_long_on_a_thread_that_is_held_up),
+		cmocka_unit_test(a_thread_calls_another_when_much_is_ready),
+	};
+
+	return cmocka_run_group_tests_name("threads", tests, NULL, NULL);
+}
