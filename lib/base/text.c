@@ -113,17 +113,18 @@ seldom int faas__type_check(const char *type, bool wildcards, int code, size_t *
 
 uint64_t faas__text_hash(const char *text, size_t bytes, uint64_t seed)
 {
-	uint64_t hash = seed ^ (bytes * 0x9e3779b97f4a7c15u), word;
+	uint64_t hash = seed ^ (bytes * 0x9e3779b97f4a7c15u), word = 0;
 
-	while (bytes >= sizeof(word)) {
+	while (bytes > sizeof(word)) {
 		memcpy(&word, text, sizeof(word));
 		hash = (hash ^ word) * 0x9e3779b97f4a7c15u;
 		hash ^= hash >> 32;
 		text += sizeof(word);
 		bytes -= sizeof(word);
 	}
-	word = 0;
-	memcpy(&word, text, bytes);
+	/* Byte by byte: a copy of so few whose number is not known would be a call. */
+	while (bytes > 0)
+		word = word << 8 | (unsigned char)text[--bytes];
 	return faas__mix64(hash ^ word);
 }
 

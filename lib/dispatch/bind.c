@@ -78,6 +78,7 @@ static struct binding *binding_new(faas_runtime *runtime, const char *pattern, s
 		return NULL;
 	memcpy(binding->pattern, pattern, bytes + 1);
 	binding->pattern_bytes = (uint32_t)bytes;
+	binding->is_literal = strpbrk(pattern, "*>") == NULL;
 	binding->function = faas_function_ref(function);
 	store_relaxed(&binding->refs, 1);
 	list_init(&binding->node);

@@ -35,7 +35,16 @@ seldom static void sort_unique(struct match_list *list)
 	list->count = kept + 1;
 }
 
-seldom static int match_all(const struct route_snapshot *snapshot, const char *type, struct match_list *list)
+/* Where there is no wildcard, and mostly there is none, only the very same text will do. */
+static bool matches(const struct binding *binding, const char *type, size_t type_bytes)
+{
+	if (binding->is_literal)
+		return binding->pattern_bytes == type_bytes && memcmp(binding->pattern, type, type_bytes) == 0;
+	return faas__pattern_matches(binding->pattern, type);
+}
+
+seldom static int match_all(const struct route_snapshot *snapshot, const char *type, size_t type_bytes,
+                            struct match_list *list)
 {
 	for (size_t i = 0; i < snapshot->tree_count; i++) {
 		int error = faas__route_tree_match(snapshot->trees[i]->tree, type, list);
@@ -47,7 +56,7 @@ seldom static int match_all(const struct route_snapshot *snapshot, const char *t
 		struct binding *binding = snapshot->latest[i];
 		int error;
 
-		if (load_relaxed(&binding->is_dead) || !faas__pattern_matches(binding->pattern, type))
+		if (load_relaxed(&binding->is_dead) || !matches(binding, type, type_bytes))
 			continue;
 		error = faas__match_add_binding(list, binding);
 		if (error != FAAS_OK)
@@ -160,7 +169,7 @@ int faas__route(faas_runtime *runtime, struct lane *lane, struct event_plan *pla
 	list = list_of(runtime, lane);
 	snapshot = load_seq_cst(&runtime->routes.current);
 	if (snapshot)
-		error = match_all(snapshot, type, &list);
+		error = match_all(snapshot, type, type_bytes, &list);
 	keep_list(lane, &list, ret_route);
 	if (error == FAAS_OK && list.filtered_count == 0)
 		remember(pair, generation, type, type_bytes, &list);
