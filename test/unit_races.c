@@ -360,6 +360,51 @@ static void no_work_is_left_without_a_turn(void **state)
 	faas__executor_deinit(&executor);
 }
 
+#define ROUNDS 100000
+
+static atomic_uint ready_rounds; /* odd: two turns were made ready, and one at most was taken */
+
+static void *look_for_turns(void *arg)
+{
+	(void)arg;
+	for (;;) {
+		unsigned round = atomic_load(&ready_rounds);
+		bool seen = faas__run_queue_has_turns(&executor.run_queue);
+
+		if (round >= 2 * ROUNDS)
+			return NULL;
+		if (round % 2 == 1 && !seen)
+			check(atomic_load(&ready_rounds) != round);
+	}
+}
+
+/* Nobody may fall asleep over a turn that somebody else moves from the stack to the heap. */
+static void a_ready_turn_is_seen_wherever_it_stands(void **state)
+{
+	struct turn turns[2], *first;
+
+	(void)state;
+	open_executor();
+	for (int i = 0; i < 2; i++)
+		faas__turn_init(&turns[i], &no_ops, 100);
+	atomic_store(&ready_rounds, 0);
+	start_workers("ready", 1, look_for_turns);
+	for (int round = 0; round < ROUNDS; round++) {
+		for (int i = 0; i < 2; i++)
+			faas__turn_kick(&executor, &turns[i]);
+		atomic_fetch_add(&ready_rounds, 1);
+		first = faas__turn_next(&executor);
+		check(first == &turns[0]);
+		atomic_fetch_add(&ready_rounds, 1);
+		check(faas__turn_next(&executor) == &turns[1]);
+		check(!faas__run_queue_has_turns(&executor.run_queue));
+		for (int i = 0; i < 2; i++)
+			faas__turn_idle(&turns[i]);
+	}
+	join_workers(1);
+	faas__executor_deinit(&executor);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -367,6 +412,7 @@ int main(void)
 		cmocka_unit_test(claims_hold_the_owner),
 		cmocka_unit_test(each_set_timer_fires_or_is_cancelled),
 		cmocka_unit_test(no_work_is_left_without_a_turn),
+		cmocka_unit_test(a_ready_turn_is_seen_wherever_it_stands),
 	};
 
 	return cmocka_run_group_tests_name("races", tests, NULL, NULL);

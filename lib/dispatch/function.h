@@ -217,9 +217,9 @@ struct faas_function {
 	atomic_u64 admitted;       /* load of all that got room; modulo 2^64 */
 	atomic_u64 released_seen;  /* a value that `released` once had */
 	atomic_u64 accepted;
-	void (*release)(void *user); /* these three are fixed, and fill up the line */
-	int64_t init_deadline_ns, init_backoff_ns; /* TIME_NEVER: none */
-	struct turn turn;          /* all but its state stands in lines of the takers */
+	void (*release)(void *user); /* these two are fixed, and fill up the line */
+	int64_t init_deadline_ns;  /* TIME_NEVER: none */
+	struct turn turn;          /* from its node on it stands in lines of the takers */
 	atomic_u64 released;       /* writers under mu: load of what gave its room back */
 	atomic_u32 refs;           /* the registry until finished, handles, bindings, set timers, answerable invocations */
 	atomic_u32 room_waiters;   /* emitters that wait for room */
@@ -249,6 +249,7 @@ struct faas_function {
 	int64_t rate_due;          /* a token that the turn waits for; TIME_NEVER: none */
 	faas_init_fn *init;        /* fixed */
 	faas_fini_fn *fini;        /* fixed */
+	int64_t init_backoff_ns;   /* fixed */
 	struct list share_node;    /* under share.mu: waits for the runtime's concurrency; counted */
 	bool waits_for_share;      /* under share.mu */
 	bool gave_share;           /* back unused; others are to be told when the lock is dropped */
@@ -265,7 +266,7 @@ struct faas_function {
 };
 
 #if UINTPTR_MAX > 0xffffffffu
-_Static_assert(offsetof(struct faas_function, turn.state) - offsetof(struct faas_function, inbox_in) < FAAS_LINE &&
+_Static_assert(offsetof(struct faas_function, turn.next_arrived) - offsetof(struct faas_function, inbox_in) < FAAS_LINE &&
                    offsetof(struct faas_function, turn.node) % FAAS_LINE == 0,
                "the emitters' line, and where those of the takers begin");
 #endif

@@ -40,7 +40,7 @@ int faas_next_due(faas_runtime *runtime, int64_t *ret_ns)
 		return FAAS_EINVAL;
 	if (faas__runtime_is_forked(runtime))
 		return FAAS_EFORKED;
-	if (load_seq_cst(&runtime->executor.run_queue.count) > 0) {
+	if (faas__run_queue_has_turns(&runtime->executor.run_queue)) {
 		*ret_ns = 0;
 		return FAAS_OK;
 	}

@@ -120,7 +120,8 @@ struct turn_ops {
 };
 
 struct turn {
-	atomic_u32 state;           /* producers look at it; the rest is for those who take turns */
+	atomic_u32 state;           /* producers look at it, */
+	struct turn *next_arrived;  /* and who made it ready writes this; the rest is for those who take turns */
 	struct heap_node node;      /* under run_queue.mu */
 	const struct turn_ops *ops; /* fixed after init */
 	atomic_i64 used;            /* virtual time: thread time used, divided by weight */
@@ -130,15 +131,22 @@ struct turn {
 };
 
 struct run_queue {
-	struct mutex mu;
+	on_own_line _Atomic(struct turn *) arrived; /* turns that are not in the heap yet, the last first */
+	on_own_line struct mutex mu;
 	struct heap heap;       /* under mu: by virtual time, then by arrival or draw */
 	int64_t virtual_now;    /* under mu: the virtual time of the turn taken last */
 	uint64_t arrivals;      /* under mu */
 	struct random draw;     /* under mu; state 0: first come, first served */
-	atomic_u32 count;       /* writers under mu; readers: anyone who looks for work */
-	atomic_u64 expected_ns; /* writers under mu; takers read it: of all turns in it */
+	atomic_u32 count;       /* writers under mu: turns in the heap, and one more while others are moved there */
+	atomic_u64 expected_ns; /* writers under mu; takers read it: of all turns in the heap */
 	atomic_u64 taken;       /* writers under mu; the monitor reads it: turns that threads took, ever */
 };
+
+/* Whether a turn is ready. In this order: what has left the stack is counted by then. */
+static inline bool faas__run_queue_has_turns(struct run_queue *queue)
+{
+	return load_seq_cst(&queue->arrived) != NULL || load_seq_cst(&queue->count) > 0;
+}
 
 void faas__turn_init(struct turn *turn, const struct turn_ops *ops, uint32_t weight);
 

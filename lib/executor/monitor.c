@@ -319,7 +319,7 @@ static void grow(struct executor *executor, const struct census *census, bool st
 	struct monitor *monitor = &executor->monitor;
 	/* Asked for after a turn was put in the queue; so if it was asked for, the turn is seen, or was taken by others. */
 	bool wanted = exchange_seq_cst(&monitor->wants_thread, 0) != 0;
-	bool waits = load_seq_cst(&executor->run_queue.count) > 0;
+	bool waits = faas__run_queue_has_turns(&executor->run_queue);
 
 	monitor->waited_ticks = waits ? monitor->waited_ticks + 1 : 0;
 	if (!waits)
@@ -370,7 +370,7 @@ static int64_t tick_ns(struct executor *executor, const struct census *census, b
 		monitor->calm_ticks = 0;
 	else if (monitor->calm_ticks < CALM_TICKS * LONGEST_SHIFT)
 		monitor->calm_ticks++;
-	if (load_seq_cst(&executor->run_queue.count) == 0 && !publishes && !wants_thread && !is_ahead && !is_relied_on)
+	if (!faas__run_queue_has_turns(&executor->run_queue) && !publishes && !wants_thread && !is_ahead && !is_relied_on)
 		return TIME_NEVER;
 	return TICK_NS << monitor->calm_ticks / CALM_TICKS;
 }
@@ -397,7 +397,7 @@ static void trim(struct executor *executor, int64_t now, bool is_busy)
 static int64_t look(struct executor *executor, bool was_poked, bool *was_busy)
 {
 	struct monitor *monitor = &executor->monitor;
-	bool waits = load_seq_cst(&executor->run_queue.count) > 0;
+	bool waits = faas__run_queue_has_turns(&executor->run_queue);
 	int64_t now = faas__executor_now(executor), next;
 	uint64_t taken = load_relaxed(&executor->run_queue.taken);
 	bool stands_still = taken == monitor->seen_taken, is_busy;

@@ -7,12 +7,12 @@
  * or has been woken and is on its way; and by the thread that found more than it can do rather than by the emitter. No
  * wake-up is lost:
  *
- *     a producer     inserts a turn (count + 1), then reads `attentive`, then `parked_count`
- *     a thread       becomes attentive ... looks in vain ... joins the parked, is attentive no more, then reads count
- *     or             becomes attentive ... takes a turn that may take long, is attentive no more, then reads count
+ *     a producer     inserts a turn, then reads `attentive`, then `parked_count`
+ *     a thread       becomes attentive ... looks in vain ... joins the parked, is attentive no more, then looks once more
+ *     or             becomes attentive ... takes a turn that may take long, is attentive no more, then looks once more
  *
- * All of these are sequentially consistent. If the producer saw somebody attentive, that one has not yet read the count
- * for the last time: it will see the turn, and either take it or, having taken another that may take long, call somebody
+ * All of these are sequentially consistent. If the producer saw somebody attentive, that one has not yet looked for the
+ * last time: it will see the turn, and either take it or, having taken another that may take long, call somebody
  * else for it; so one call is enough for any number of turns. If the producer saw nobody attentive, it sees everybody who
  * parked before.
  *
@@ -27,10 +27,9 @@
  */
 #include "executor/executor.h"
 
-
-#define LOOKS_PER_CLOCK 16 /* looks at the run queue between two looks at the clock */
-#define PARKED_LOOKS 8     /* at most, for a thread to wake */
-#define WORTH_WAKING_NS 50000 /* of work that waits */
+#define LOOKS_PER_CLOCK 16    /* looks at the run queue between two looks at the clock */
+#define PARKED_LOOKS 8        /* at most, for a thread to wake */
+#define WORTH_WAKING_NS 50000 /* of work that waits before a quick thread calls another */
 
 int faas__thread_init(struct thread *thread, struct executor *executor, bool is_guest)
 {
@@ -271,7 +270,7 @@ void faas__thread_slow_down(struct thread *thread)
 	if (thread->is_guest || load_relaxed(&thread->state) == THREAD_BUSY)
 		return;
 	set_state(thread, THREAD_BUSY);
-	if (load_seq_cst(&thread->executor->run_queue.count) > 0)
+	if (faas__run_queue_has_turns(&thread->executor->run_queue))
 		faas__executor_wake(thread->executor);
 }
 
@@ -296,13 +295,13 @@ static bool park(struct executor *executor, struct thread *thread)
 	store_relaxed(&executor->published_now, 0);
 	push_parked(executor, thread);
 	set_state(thread, THREAD_PARKED);
-	if ((load_seq_cst(&executor->run_queue.count) > 0 || is_stopping(executor)) && remove_parked(executor, thread))
+	if ((faas__run_queue_has_turns(&executor->run_queue) || is_stopping(executor)) && remove_parked(executor, thread))
 		return true;
 	if (sleep_parked(executor, thread)) {
 		await_wake(thread);
 		return true;
 	}
-	return is_stopping(executor) || load_seq_cst(&executor->run_queue.count) > 0;
+	return is_stopping(executor) || faas__run_queue_has_turns(&executor->run_queue);
 }
 
 /* The next turn, after as long as it takes. NULL: the thread should leave. */
@@ -352,7 +351,7 @@ static void leave(struct executor *executor, struct thread *thread)
 		/* To be joined soon, even where everything else rests. */
 		faas__monitor_poke(executor);
 		/* A turn that became ready since this thread last looked found it neither parked nor gone. */
-		if (load_seq_cst(&executor->run_queue.count) > 0)
+		if (faas__run_queue_has_turns(&executor->run_queue))
 			faas__executor_wake(executor);
 	}
 }
@@ -452,7 +451,7 @@ void faas__thread_wait_begin(struct thread *thread)
 		return;
 	faas__thread_slow_down(thread);
 	store_seq_cst(&thread->is_waiting, 1);
-	if (load_seq_cst(&thread->executor->run_queue.count) > 0)
+	if (faas__run_queue_has_turns(&thread->executor->run_queue))
 		faas__monitor_tick(thread->executor);
 }
 
@@ -467,7 +466,7 @@ void faas__thread_stuck_begin(struct thread *thread)
 	if (thread->is_guest || add_acq_rel(&thread->stuck, 1) != 0)
 		return;
 	add_seq_cst(&thread->executor->stuck_threads, 1);
-	if (load_seq_cst(&thread->executor->run_queue.count) > 0)
+	if (faas__run_queue_has_turns(&thread->executor->run_queue))
 		faas__monitor_tick(thread->executor);
 }
 

@@ -11,13 +11,17 @@
  *
  * Source: Goyal, Vin, Cheng, "Start-time fair queuing", SIGCOMM 1996.
  *
- * The state word's compare-and-swap decides who inserts a turn, so it is in the heap at most once. Order between work
+ * Who makes a turn ready touches one line: it is pushed on a stack, and whoever takes a turn next moves the stack to the heap,
+ * the oldest first. Nobody has been passed over by then, since turns are chosen only after that.
+ *
+ * The state word's compare-and-swap decides who inserts a turn, so it is in the queue at most once. Order between work
  * and state: a producer publishes its work by a sequentially consistent operation and then looks at the state; a taker
  * writes IDLE (sequentially consistent) and then looks for work. One of the two sees the other.
  */
 #include "executor/executor.h"
 
 #define MOST_NS 1000000000000000 /* of one charge */
+#define LINES_AHEAD 5
 
 seldom void faas__turn_init(struct turn *turn, const struct turn_ops *ops, uint32_t weight)
 {
@@ -31,7 +35,16 @@ seldom void faas__turn_init(struct turn *turn, const struct turn_ops *ops, uint3
 
 static void insert(struct run_queue *queue, struct turn *turn)
 {
-	faas__mutex_lock(&queue->mu);
+	struct turn *before = load_relaxed(&queue->arrived);
+
+	/* Before the look at who is attentive or parked, in faas__executor_wake. */
+	do
+		turn->next_arrived = before;
+	while (!cas_seq_cst(&queue->arrived, &before, turn));
+}
+
+static void file(struct run_queue *queue, struct turn *turn) holds_lock(queue->mu)
+{
 	turn->node.key = load_relaxed(&turn->used);
 	if (turn->node.key < queue->virtual_now) {
 		turn->node.key = queue->virtual_now;
@@ -41,9 +54,36 @@ static void insert(struct run_queue *queue, struct turn *turn)
 	faas__heap_insert(&queue->heap, &turn->node);
 	turn->queued_ns = load_relaxed(&turn->expected_ns);
 	bump_relaxed(&queue->expected_ns, turn->queued_ns);
-	/* Before the look at who is attentive or parked, in faas__executor_wake. */
+}
+
+/* Moves what has become ready to the heap, in that order. */
+static void file_arrived(struct run_queue *queue) holds_lock(queue->mu)
+{
+	struct turn *turn, *next, *oldest = NULL;
+	uint32_t count = 0;
+
+	if (!load_relaxed(&queue->arrived))
+		return;
+	/* Whoever finds the stack empty is to see that there are turns: nobody may sleep now. */
 	add_seq_cst(&queue->count, 1);
-	faas__mutex_unlock(&queue->mu);
+	for (turn = exchange_seq_cst(&queue->arrived, NULL); turn; turn = next) {
+		next = turn->next_arrived;
+		turn->next_arrived = oldest;
+		oldest = turn;
+	}
+	for (turn = oldest; turn; turn = turn->next_arrived) {
+		file(queue, turn);
+		count++;
+	}
+	if (count > 1)
+		add_seq_cst(&queue->count, count - 1);
+}
+
+/* What a turn is part of will be needed when it is taken: it comes from another core meanwhile. */
+static void look_ahead(const struct heap_node *node)
+{
+	for (int i = -1; node && i < LINES_AHEAD; i++)
+		prefetch((const char *)node + FAAS_LINE * i);
 }
 
 static void make_ready(struct executor *executor, struct turn *turn, uint32_t from)
@@ -89,9 +129,10 @@ struct turn *faas__turn_next(struct executor *executor)
 	struct heap_node *first;
 	struct turn *turn = NULL;
 
-	if (load_seq_cst(&queue->count) == 0)
+	if (!faas__run_queue_has_turns(queue))
 		return NULL;
 	faas__mutex_lock(&queue->mu);
+	file_arrived(queue);
 	first = faas__heap_first(&queue->heap);
 	if (first) {
 		turn = container_of(first, struct turn, node);
@@ -101,7 +142,9 @@ struct turn *faas__turn_next(struct executor *executor)
 		bump_relaxed(&queue->taken, 1);
 		if (first->key > queue->virtual_now)
 			queue->virtual_now = first->key;
+		first = faas__heap_first(&queue->heap);
 	}
 	faas__mutex_unlock(&queue->mu);
+	look_ahead(first);
 	return turn;
 }
