@@ -179,7 +179,6 @@ static int measure_type(struct event_plan *plan)
 	if (unlikely(!plan->config->type))
 		return FAAS_ETYPE;
 	bytes = strnlen(plan->config->type, FAAS_MAX_TYPE + 1);
-	plan->type_is_checked = false;
 	plan->type = (uint16_t)bytes;
 	plan->text_bytes = bytes + 1;
 	return unlikely(bytes > FAAS_MAX_TYPE) ? faas__event_plan_type(plan) : FAAS_OK;
@@ -230,6 +229,7 @@ seldom static void use_default_type(struct event_plan *plan, const char *type)
 		plan->copy = *plan->config;
 	plan->copy.type = type;
 	plan->config = &plan->copy;
+	plan->type_is_checked = true;
 }
 
 int faas__event_plan(struct event_plan *plan, const faas_event_config *config, const char *default_type,
@@ -238,6 +238,7 @@ int faas__event_plan(struct event_plan *plan, const faas_event_config *config, c
 	int error;
 
 	plan->hops = 0;
+	plan->type_is_checked = false;
 	plan->config = config;
 	if (unlikely(!config || config->struct_size != sizeof(*config)))
 		plan->config = faas__config_read(config, &plan->copy, sizeof(plan->copy));

@@ -73,41 +73,40 @@ static bool is_token(const unsigned char *token, size_t bytes, unsigned char end
 	return token[0] != '>' || (wildcards && end == 0);
 }
 
-seldom int faas__type_check(const char *type, bool wildcards, int code, size_t *ret_bytes)
+int faas__type_check(const char *type, bool wildcards, int code, size_t *ret_bytes)
 {
-	const unsigned char *at = (const unsigned char *)type;
-	size_t start = 0, i = 0;
+	const unsigned char *const first = (const unsigned char *)type;
+	const unsigned char *at = first, *token = first;
 
 	for (;;) {
-		unsigned char c;
 		uint32_t character;
 		size_t bytes;
 
 		/* What nearly all consist of, by one comparison each. */
-		while ((unsigned char)((c = at[i]) - '/') < 0x7f - '/')
-			i++;
-		if (c == '.' || c == 0) {
-			if (i > FAAS_MAX_TYPE)
+		while ((unsigned char)(*at - '/') < 0x7f - '/')
+			at++;
+		if (*at == '.' || *at == 0) {
+			if (at - first > FAAS_MAX_TYPE)
 				return FAAS_ETOOLONG;
-			if (!is_token(at + start, i - start, c, wildcards))
+			if (!is_token(token, (size_t)(at - token), *at, wildcards))
 				return code;
-			if (c == 0)
+			if (*at == 0)
 				break;
-			start = ++i;
-		} else if (c <= ' ' || c == 0x7f) {
+			token = ++at;
+		} else if (*at <= ' ' || *at == 0x7f) {
 			return code;
-		} else if (c < 0x80) {
-			i++;
+		} else if (*at < 0x80) {
+			at++;
 		} else {
-			bytes = decode(at + i, &character);
+			bytes = decode(at, &character);
 			if (bytes == 0)
 				return FAAS_ETEXT;
 			if (is_barred(character))
 				return code;
-			i += bytes;
+			at += bytes;
 		}
 	}
-	*ret_bytes = i;
+	*ret_bytes = (size_t)(at - first);
 	return FAAS_OK;
 }
 
