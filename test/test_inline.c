@@ -166,6 +166,69 @@ static void an_inline_handler_may_unregister_itself(void **state)
 	faas_invocation_unref(invocation);
 }
 
+static void cancel_all(faas_context *context, void *arg)
+{
+	faas_function *function;
+
+	assert_int_equal(FAAS_OK, faas_function_find(faas_context_runtime(context), faas_context_function(context), &function));
+	*(int *)arg = faas_function_cancel_all(function);
+	faas_function_unref(function);
+}
+
+/* Nothing is kept of the invocation then, but its outcome and the accounts are the same. */
+static void an_inline_invoke_without_a_handle_ends_like_any_other(void **state)
+{
+	struct stage *stage = *state;
+	int code;
+	const struct {
+		struct job job;
+		int64_t timeout_ms;
+		int outcome;
+	} cases[] = {
+		{{.reply = "yes"}, 0, FAAS_OK},
+		{{.says = "no"}, 0, FAAS_EFAILED},
+		{{.result = 7}, 0, FAAS_EFAILED},
+		{{.takes_ns = 4 * MS}, 0, FAAS_OK},
+		{{.takes_ns = 6 * MS, .reply = "late"}, 0, FAAS_ETIMEDOUT},
+		{{.takes_ns = 6 * MS, .says = "late"}, 0, FAAS_ETIMEDOUT},
+		{{.takes_ns = 3 * MS}, 3, FAAS_ETIMEDOUT},
+		{{.does = cancel_all, .arg = &code, .reply = "done"}, 0, FAAS_ECANCELLED},
+		{{.does = unregister_itself, .arg = &code, .reply = "bye"}, 0, FAAS_OK},
+	};
+
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		struct faas_runtime_stats totals[3];
+		faas_event_config event = *FAAS_EVENT(.data = &cases[i].job, .data_bytes = sizeof(cases[i].job));
+
+		totals[0] = bed_totals(&stage->bed);
+		for (int kept = 0; kept < 2; kept++) {
+			faas_invocation *invocation = NULL;
+
+			stage_register(stage, "f", ONCE(.flags = FAAS_FUNCTION_INLINE, .deadline_ms = 5));
+			assert_int_equal(cases[i].outcome, faas_invoke(stage->bed.runtime, "f", &event, cases[i].timeout_ms,
+			                                               kept ? &invocation : NULL));
+			faas_invocation_unref(invocation);
+			(void)faas_unregister_function(stage->bed.runtime, "f");
+			bed_run(&stage->bed);
+			totals[kept + 1] = bed_totals(&stage->bed);
+		}
+		assert_int_equal(1, totals[1].total.accepted - totals[0].total.accepted);
+#define SAME(field) \
+	assert_int_equal(totals[1].total.field - totals[0].total.field, totals[2].total.field - totals[1].total.field)
+		SAME(accepted);
+		SAME(succeeded);
+		SAME(failed);
+		SAME(timed_out);
+		SAME(cancelled);
+		SAME(requests);
+		SAME(billed_ms);
+		SAME(overruns);
+		SAME(queue_time.count);
+		SAME(run_time.count);
+#undef SAME
+	}
+}
+
 static void an_inline_function_that_is_gone_does_not_run(void **state)
 {
 	struct stage *stage = *state;
@@ -292,6 +355,54 @@ static void an_inline_invoke_without_a_slot_is_queued(void **state)
 	gate_deinit(&gate);
 }
 
+static void *invoke_f(void *arg)
+{
+	struct bed *bed = arg;
+
+	assert_int_equal(FAAS_OK, faas_invoke(bed->runtime, "f", NULL, 0, NULL));
+	return NULL;
+}
+
+/* Without a look at its accounts: others are about to change them. */
+static uint64_t queued(struct bed *bed)
+{
+	struct faas_function_stats stats = {.struct_size = sizeof(stats)};
+	faas_function *function;
+
+	assert_int_equal(FAAS_OK, faas_function_find(bed->runtime, "f", &function));
+	assert_int_equal(FAAS_OK, faas_function_stats(function, &stats));
+	faas_function_unref(function);
+	return stats.queued;
+}
+
+/* And its caller, who keeps no handle, is told when another thread has run it. */
+static void its_caller_waits_for_another_thread_then(void **state)
+{
+	struct bed bed;
+	struct gate gate;
+	pthread_t caller;
+
+	(void)state;
+	gate_init(&gate);
+	open_threaded(&bed, FAAS_RUNTIME(.threads = 1, .allocator = &bed.memory.config));
+	bed_register(&bed, "f",
+	             ONCE(.handler = gate_handler, .user = &gate, .flags = FAAS_FUNCTION_INLINE,
+	                           .max_concurrency = 1, .deadline_ms = FAAS_NEVER));
+	assert_int_equal(FAAS_OK, faas_invoke_async(bed.runtime, "f", NULL, NULL));
+	gate_await(&gate, 1);
+	assert_int_equal(0, pthread_create(&caller, NULL, invoke_f, &bed));
+	while (queued(&bed) == 0)
+		sched_yield();
+	/* Most likely it sleeps by then. */
+	for (int i = 0; i < 1000; i++)
+		sched_yield();
+	gate_open(&gate);
+	pthread_join(caller, NULL);
+	assert_int_equal(2, gate.arrived);
+	close_threaded(&bed);
+	gate_deinit(&gate);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -302,10 +413,12 @@ int main(void)
 		STAGE_TEST(an_inline_invoke_returns_when_its_handler_does),
 		STAGE_TEST(inline_invokes_nest),
 		STAGE_TEST(an_inline_handler_may_unregister_itself),
+		STAGE_TEST(an_inline_invoke_without_a_handle_ends_like_any_other),
 		STAGE_TEST(an_inline_function_that_is_gone_does_not_run),
 		cmocka_unit_test(an_inline_invoke_needs_no_pool_thread),
 		cmocka_unit_test(an_inline_invoke_that_returns_late_has_timed_out),
 		cmocka_unit_test(an_inline_invoke_without_a_slot_is_queued),
+		cmocka_unit_test(its_caller_waits_for_another_thread_then),
 	};
 
 	return cmocka_run_group_tests_name("inline", tests, NULL, NULL);

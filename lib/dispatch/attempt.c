@@ -252,11 +252,15 @@ enum ran faas__attempt_run(faas_context *context, int64_t *now, struct tally *ta
 	return in_time ? RAN : RAN_OVER;
 }
 
+static inline int64_t waited_ns(const faas_context *context)
+{
+	return context->runner->now - faas__ready_at(context->invocation);
+}
+
 /* The invocation is this thread's, and only now it may be read. */
-static inline void begin_attempt(faas_context *context, struct tally *tally)
+static inline void begin_attempt(faas_context *context, int64_t waited, struct tally *tally)
 {
 	faas_invocation *invocation = context->invocation;
-	int64_t waited = context->runner->now - faas__ready_at(invocation);
 
 	/* The stamp comes from a time that threads publish, and may be a little ahead of this thread's. */
 	context->queued_ns = waited > 0 ? waited : 0;
@@ -284,7 +288,7 @@ bool faas__attempt_claim_locked(faas_context *context, const struct taken *taken
 	} while (!cas_seq_cst(&invocation->state, &state,
 	                      (state & ~(PHASE_MASK | ATTEMPT_MASK)) | (has_result ? PHASE_STARTING : PHASE_RUNNING) |
 	                              context->attempt << ATTEMPT_SHIFT));
-	begin_attempt(context, tally);
+	begin_attempt(context, waited_ns(context), tally);
 	return true;
 }
 
@@ -295,7 +299,7 @@ void faas__attempt_claim_unseen(faas_context *context, struct tally *tally)
 
 	/* From here on it is reached through this thread's slot, which is not set before the attempt's times are. */
 	store_relaxed(&invocation->state, (state & ~(PHASE_MASK | ATTEMPT_MASK)) | PHASE_RUNNING | 1u << ATTEMPT_SHIFT);
-	begin_attempt(context, tally);
+	begin_attempt(context, 0, tally);
 }
 
 /* Makes a queued invocation this thread's. False: it was cancelled or claimed, or its time has passed. */
@@ -307,7 +311,7 @@ bool faas__attempt_claim(faas_context *context, const struct taken *taken, int64
 		/* Nobody else has a reference. */
 		context->attempt = invocation->attempts < UINT16_MAX ? invocation->attempts + 1u : UINT16_MAX;
 		store_relaxed(&invocation->state, PHASE_RUNNING);
-		begin_attempt(context, tally);
+		begin_attempt(context, waited_ns(context), tally);
 		return true;
 	}
 	if (faas__result_of(invocation)->deadline <= now && faas__taken_is_ours(taken) &&

@@ -50,7 +50,8 @@ static void write_result(faas_invocation *invocation, faas_function *function, i
 
 	memset(result, 0, sizeof(*result));
 	result->deadline = deadline;
-	faas_function_ref(function);
+	if (!faas__is_private(invocation))
+		faas_function_ref(function);
 }
 
 seldom static void write_keyed(faas_invocation *invocation)
@@ -91,7 +92,8 @@ faas_invocation *faas__invocation_new(faas_runtime *runtime, struct lane *lane, 
 		return NULL;
 	write_header(invocation, function, bytes, parcel->has_handle ? 2 : 1,
 	             (has_result ? INVOCATION_HAS_RESULT : 0) | (parcel->shared ? INVOCATION_SHARED_EVENT : 0) |
-	                     (parcel->is_sync ? INVOCATION_IS_SYNC : 0) | (function->is_ordered ? INVOCATION_IS_KEYED : 0));
+	                     (parcel->is_sync ? INVOCATION_IS_SYNC : 0) | (parcel->is_private ? INVOCATION_IS_PRIVATE : 0) |
+	                     (function->is_ordered ? INVOCATION_IS_KEYED : 0));
 	invocation->ahead = faas__block_ahead(&lane->blocks, bytes);
 	if (has_result) {
 		write_result(invocation, function, parcel->deadline);
@@ -192,6 +194,8 @@ struct belongings {
 /* Nothing goes with most. */
 static bool has_belongings(const faas_invocation *invocation)
 {
+	if (faas__is_private(invocation))
+		return faas__result_of(invocation)->answer || faas__result_of(invocation)->message;
 	return (invocation->flags & (INVOCATION_HAS_RESULT | INVOCATION_IS_RECORD)) != 0 ||
 	       unlikely(invocation->is_linked >= LINK_LETTER);
 }
@@ -204,7 +208,7 @@ static struct belongings take_belongings(faas_invocation *invocation)
 	if (faas__has_result(invocation)) {
 		struct result *result = faas__result_of(invocation);
 
-		belongings.function = invocation->function;
+		belongings.function = faas__is_private(invocation) ? NULL : invocation->function;
 		faas__answer_free(belongings.runtime, result->answer);
 		faas__message_free(belongings.runtime, result->message);
 	} else if (unlikely(invocation->is_linked >= LINK_LETTER)) {

@@ -72,6 +72,7 @@ struct lane;
 #define INVOCATION_IS_SYNC 4u      /* a call: one attempt, and nothing follows */
 #define INVOCATION_IS_KEYED 8u     /* its function is ordered: there is a struct keyed */
 #define INVOCATION_IS_RECORD 16u   /* there is a struct record, and the event is that invocation's */
+#define INVOCATION_IS_PRIVATE 32u  /* no handle but that of the caller, who runs it and keeps the function */
 
 /* What somebody may ask for. Written by the winner of SETTLING, read after SETTLED. */
 struct result {
@@ -176,6 +177,11 @@ static inline bool faas__is_sync(const faas_invocation *invocation)
 	return (invocation->flags & INVOCATION_IS_SYNC) != 0;
 }
 
+static inline bool faas__is_private(const faas_invocation *invocation)
+{
+	return (invocation->flags & INVOCATION_IS_PRIVATE) != 0;
+}
+
 static inline bool faas__is_keyed(const faas_invocation *invocation)
 {
 	return (invocation->flags & INVOCATION_IS_KEYED) != 0;
@@ -259,6 +265,7 @@ struct parcel {
 	int64_t deadline;            /* the caller's; TIME_NEVER: none */
 	bool has_handle;             /* one reference is the caller's */
 	bool is_sync;
+	bool is_private;             /* and no handle will leave the call that makes it */
 };
 
 /* Makes an invocation and, unless it is shared, its event. One reference, the queue's. NULL: no memory. */

@@ -79,17 +79,20 @@ static int await_outcome(faas_invocation *invocation, int64_t until)
  * Makes and runs it on this runner. RUN_CLAIMED, or why not; then nothing has happened. Nothing is looked up, and the lane
  * is this thread's own: it need not be entered.
  */
-static int run_inline(struct offer *offer, struct runner *runner, faas_function *function,
-                      struct parcel *parcel, faas_invocation **ret_invocation)
+static int run_inline(struct offer *offer, struct runner *runner, faas_function *function, struct parcel *parcel,
+                      bool keeps_handle, faas_invocation **ret_invocation)
 {
 	struct lane *lane = &runner->lane;
 	faas_invocation *invocation;
 	int code;
 
 	/* It starts at once, and needs the exact time anyway. */
-	parcel->stamp_ns = faas__stopwatch_now(&runner->watch, runner->now);
+	runner->now = faas__stopwatch_now(&runner->watch, runner->now);
+	parcel->stamp_ns = runner->now;
 	parcel->sequence = faas__lane_next_id(offer->runtime, lane);
+	parcel->is_private = !keeps_handle;
 	invocation = faas__parcel_make(offer, lane, function, parcel);
+	parcel->is_private = false;
 	if (!invocation)
 		return FAAS_ENOMEM;
 	/* The caller's alone: no queue will have one. */
@@ -125,7 +128,7 @@ static bool invoke_inline(struct offer *offer, faas_function *function, struct p
 
 	if (!runner)
 		return false;
-	code = run_inline(offer, runner, function, parcel, ret_invocation);
+	code = run_inline(offer, runner, function, parcel, keeps_handle, ret_invocation);
 	if (code == RUN_CLAIMED && !keeps_handle)
 		let_go(runner, ret_invocation, ret_code);
 	if (!offer->runner)

@@ -234,8 +234,6 @@ int faas__run_unqueued(struct runner *runner, faas_invocation *invocation)
 	if (runner->depth >= THREAD_DEPTH || function->is_ordered)
 		return FAAS_EAGAIN;
 	begin(&run, runner, invocation);
-	/* The caller has just looked at the clock. */
-	runner->now = faas__event_of(invocation)->stamp_ns;
 	faas__mutex_lock(&function->mu);
 	result = faas__intake_check(runner->runtime);
 	if (result == FAAS_OK)

@@ -90,8 +90,8 @@ int faas__runners_cancel(faas_runtime *runtime, const faas_function *function);
 int faas__run_invocation(struct runner *runner, faas_invocation *invocation);
 
 /*
- * The same for an invocation that nobody else has seen and that is in no queue. On RUN_CLAIMED it was accepted; else
- * nothing has happened. FAAS_ENOTFOUND: the function is closed.
+ * The same, at runner->now, for an invocation that nobody else has seen and that is in no queue. On RUN_CLAIMED it was
+ * accepted; else nothing has happened. FAAS_ENOTFOUND: the function is closed.
  */
 int faas__run_unqueued(struct runner *runner, faas_invocation *invocation);
 

@@ -254,7 +254,7 @@ static bool win(faas_context *context, uint32_t to)
 {
 	faas_invocation *invocation = context->invocation;
 
-	if (faas__has_result(invocation))
+	if (faas__has_result(invocation) && !faas__is_private(invocation))
 		return faas__invocation_end_attempt(invocation, context->attempt, to);
 	/* Only a claimant of the slot could have been at it, and the slot has ended. */
 	if (unlikely(load_acquire(&context->is_given_up) != 0))
@@ -279,13 +279,15 @@ static void publish_attempt(faas_context *context, const struct attempt_end *how
 			result->message = context->message;
 			context->message = NULL;
 		}
-		faas__settle_publish(invocation, end, false);
+		/* Of a private one the only thread that could ask is this one. */
+		if (!faas__is_private(invocation))
+			faas__settle_publish(invocation, end, false);
 	}
 	if (unlikely(faas__is_followed(invocation->function, end)))
 		faas__follow(invocation, end, &brief, false);
 }
 
-/* The common case: a success that nobody can ask for and nothing follows. */
+/* The common case: a success that nobody can ask for, or only the caller that waits, and that nothing follows. */
 static bool settle_quietly(faas_context *context, int64_t now, struct tally *tally)
 {
 	if (unlikely(load_acquire(&context->is_given_up) != 0)) {
@@ -309,7 +311,7 @@ bool faas__settle_attempt(faas_context *context, enum end end, int code, int han
 	struct attempt_end how;
 
 	/* A function with a destination gives every invocation a result. */
-	if (likely(end == END_SUCCEEDED && !faas__has_result(invocation)))
+	if (likely(end == END_SUCCEEDED && (!faas__has_result(invocation) || faas__is_private(invocation))))
 		return settle_quietly(context, now, tally);
 	/* Late is late, whether or not anybody saw it pass: it counts up to its deadline. */
 	if ((end == END_TIMED_OUT || context->is_init) && now > context->deadline)
