@@ -5,6 +5,7 @@
 #include <sched.h>
 
 #include "executor/executor.h"
+#include "faas/clock.h"
 
 static struct executor executor;
 
@@ -55,12 +56,18 @@ static const struct executor_ops plain_ops = {
 	.last_left = do_nothing,
 };
 
-static void open_executor(int threads)
+static void open_with(int threads, int spin_us, faas_clock *clock)
 {
 	const struct executor_config config = {.ops = &plain_ops, .allocator = &unit_allocator, .thread_name = "unit",
-	                                       .thread_idle_ns = TIME_NEVER, .threads = threads, .max_threads = threads};
+	                                       .thread_idle_ns = TIME_NEVER, .threads = threads, .max_threads = threads,
+	                                       .spin_us = spin_us, .clock = clock};
 
 	assert_int_equal(FAAS_OK, faas__executor_init(&executor, &config));
+}
+
+static void open_executor(int threads)
+{
+	open_with(threads, 0, NULL);
 }
 
 static void close_executor(void)
@@ -259,6 +266,75 @@ static void one_that_is_on_its_way_is_enough(void **state)
 	close_executor();
 }
 
+/* ---- How long they look around ----------------------------------------------------------------------------------- */
+
+#define SPIN_NS 8000
+
+static _Atomic(int64_t) now_ns;
+
+static int64_t tell_now(void *user)
+{
+	(void)user;
+	return atomic_load(&now_ns);
+}
+
+static void await_looking(void)
+{
+	while (faas__executor_looking(&executor) == 0)
+		sched_yield();
+	/* It looks at the clock first, now and then: by now it has. */
+	for (uint32_t looks = load_relaxed(&executor.looks); load_relaxed(&executor.looks) < looks + 2;)
+		sched_yield();
+}
+
+static void wake_in_vain(int64_t takes_ns)
+{
+	faas__executor_wake(&executor);
+	await_looking();
+	atomic_fetch_add(&now_ns, takes_ns);
+	await_parked(1);
+}
+
+static void one_that_looked_in_vain_often_looks_for_less_long(void **state)
+{
+	static const struct turn_ops passes = {pass};
+	const faas_clock_config config = {.struct_size = sizeof(config), .monotonic_ns = tell_now};
+	struct turn turn;
+	faas_clock *clock;
+
+	(void)state;
+	atomic_store(&now_ns, 1);
+	atomic_store(&passed, 0);
+	assert_int_equal(FAAS_OK, faas_clock_new(&config, &clock));
+	open_with(1, SPIN_NS / 1000, clock);
+	faas__turn_init(&turn, &passes, 100);
+	faas__turn_kick(&executor, &turn);
+	await_looking();
+	assert_int_equal(1, atomic_load(&passed));
+	for (int i = 0; i < 20; i++) {
+		/* One that has found something is patient again. */
+		if (i > 0) {
+			faas__executor_wake(&executor);
+			await_looking();
+			faas__turn_kick(&executor, &turn);
+			while (atomic_load(&passed) <= i)
+				sched_yield();
+			await_looking();
+		}
+		atomic_fetch_add(&now_ns, SPIN_NS / 2);
+		await_looking();
+		atomic_fetch_add(&now_ns, SPIN_NS / 2);
+		await_parked(1);
+		for (int k = 1; k < 8; k++)
+			wake_in_vain(SPIN_NS);
+		wake_in_vain(SPIN_NS / 8);
+	}
+	close_executor();
+	faas_clock_unref(clock);
+}
+
+/* ---- What they say of themselves --------------------------------------------------------------------------------- */
+
 static atomic_int wrong;
 
 static void expect_state(struct thread *thread, uint32_t expected)
@@ -396,6 +472,7 @@ int main(void)
 		cmocka_unit_test(a_thread_that_slept_on_another_processor_is_woken_first),
 		cmocka_unit_test(a_ready_turn_is_left_to_those_who_will_come_by),
 		cmocka_unit_test(one_that_is_on_its_way_is_enough),
+		cmocka_unit_test(one_that_looked_in_vain_often_looks_for_less_long),
 		cmocka_unit_test(a_thread_says_whether_it_will_come_by),
 		cmocka_unit_test(nobody_counts_for_long_on_a_thread_that_is_held_up),
 		cmocka_unit_test(a_thread_calls_another_when_much_is_ready),

@@ -224,6 +224,7 @@ struct thread {
 	atomic_u32 is_waiting;          /* owner writes; monitor reads: parked inside a handler, as the library knows */
 	atomic_u32 stuck;               /* attempts on this thread that nobody waits for any more */
 	atomic_i64 number;              /* owner writes at its start; monitor reads: see faas__thread_number */
+	uint32_t looks_in_vain;         /* owner only: in a row, up to a limit */
 	uint64_t seen_word;             /* monitor only: slot 0 at the last tick */
 	int64_t seen_cpu_ns;            /* monitor only */
 	bool seen_blocked;              /* monitor only */

@@ -28,8 +28,9 @@
 #include "executor/executor.h"
 
 #define LOOKS_PER_CLOCK 16    /* looks at the run queue between two looks at the clock */
+#define PATIENT_LOOKS 8       /* in vain, in a row, before it looks only for an eighth of the time */
 #define PARKED_LOOKS 8        /* at most, for a thread to wake */
-#define WORTH_WAKING_NS 50000 /* of work that waits before a quick thread calls another */
+#define WORTH_WAKING_NS 20000 /* of work that waits before a quick thread calls another */
 
 int faas__thread_init(struct thread *thread, struct executor *executor, bool is_guest)
 {
@@ -219,7 +220,9 @@ static bool is_stopping(struct executor *executor)
 }
 
 /*
- * Looks around for up to spin_ns, or gives way a few times.
+ * Looks around for up to spin_ns, or gives way a few times. Where events come too seldom for that to be of use, it soon
+ * looks for less long: that saves processor time, and a thread that has used little is woken sooner by systems that
+ * share a processor out evenly.
  *
  * Where enough look already, one more is too many as soon as it has seen one of them look. Not before: whoever woke on its
  * processor may have pushed it off, and nobody else would come while it seems to be looking.
@@ -235,8 +238,10 @@ static struct turn *look_around(struct executor *executor, struct thread *thread
 	is_extra = faas__executor_looking(executor) > executor->max_looking;
 	for (uint32_t looks = 0;; looks++) {
 		turn = faas__turn_next(executor);
-		if (turn)
+		if (turn) {
+			thread->looks_in_vain = 0;
 			return turn;
+		}
 		if (is_stopping(executor))
 			return NULL;
 		if (executor->spin_ns == 0) {
@@ -250,9 +255,11 @@ static struct turn *look_around(struct executor *executor, struct thread *thread
 			continue;
 		now = faas__executor_now(executor);
 		if (until == 0)
-			until = now + executor->spin_ns;
-		if (now >= until)
+			until = now + (thread->looks_in_vain < PATIENT_LOOKS ? executor->spin_ns : executor->spin_ns / 8);
+		if (now >= until) {
+			thread->looks_in_vain++;
 			return NULL;
+		}
 		/* The others have found something to do. */
 		if (faas__executor_looking(executor) <= executor->max_looking)
 			is_extra = false;
