@@ -78,7 +78,8 @@ static struct binding *binding_new(faas_runtime *runtime, const char *pattern, s
 		return NULL;
 	memcpy(binding->pattern, pattern, bytes + 1);
 	binding->pattern_bytes = (uint32_t)bytes;
-	binding->is_literal = strpbrk(pattern, "*>") == NULL;
+	if (!strpbrk(pattern, "*>"))
+		binding->hash = faas__route_hash(pattern, bytes, runtime->hash_seed);
 	binding->function = faas_function_ref(function);
 	store_relaxed(&binding->refs, 1);
 	list_init(&binding->node);
@@ -105,6 +106,7 @@ static int insert(faas_runtime *runtime, struct binding *binding) holds_lock(run
 		faas__snapshot_free(runtime, snapshot);
 		return error;
 	}
+	snapshot->latest_hashes[snapshot->latest_count] = binding->hash;
 	snapshot->latest[snapshot->latest_count++] = binding;
 	add_relaxed(&binding->refs, 1);
 	list_push_back(&binding->function->bindings, &binding->node);

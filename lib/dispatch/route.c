@@ -38,16 +38,16 @@ seldom static void sort_unique(struct match_list *list)
 /* Where there is no wildcard, and mostly there is none, only the very same text will do. */
 static bool matches(const struct binding *binding, const char *type, size_t type_bytes)
 {
-	if (binding->is_literal)
+	if (binding->hash != 0)
 		return binding->pattern_bytes == type_bytes && memcmp(binding->pattern, type, type_bytes) == 0;
 	return faas__pattern_matches(binding->pattern, type);
 }
 
-seldom static int match_all(const struct route_snapshot *snapshot, const char *type, size_t type_bytes,
+seldom static int match_all(const struct route_snapshot *snapshot, const char *type, size_t type_bytes, uint32_t hash,
                             struct match_list *list)
 {
 	for (size_t i = 0; i < snapshot->tree_count; i++) {
-		int error = faas__route_tree_match(snapshot->trees[i]->tree, type, list);
+		int error = faas__route_tree_match(snapshot->trees[i]->tree, type, type_bytes, hash, list);
 
 		if (error != FAAS_OK)
 			return error;
@@ -56,7 +56,8 @@ seldom static int match_all(const struct route_snapshot *snapshot, const char *t
 		struct binding *binding = snapshot->latest[i];
 		int error;
 
-		if (load_relaxed(&binding->is_dead) || !matches(binding, type, type_bytes))
+		if ((snapshot->latest_hashes[i] != 0 && snapshot->latest_hashes[i] != hash) ||
+		    load_relaxed(&binding->is_dead) || !matches(binding, type, type_bytes))
 			continue;
 		error = faas__match_add_binding(list, binding);
 		if (error != FAAS_OK)
@@ -169,7 +170,7 @@ int faas__route(faas_runtime *runtime, struct lane *lane, struct event_plan *pla
 	list = list_of(runtime, lane);
 	snapshot = load_seq_cst(&runtime->routes.current);
 	if (snapshot)
-		error = match_all(snapshot, type, type_bytes, &list);
+		error = match_all(snapshot, type, type_bytes, faas__route_hash(type, type_bytes, runtime->hash_seed), &list);
 	keep_list(lane, &list, ret_route);
 	if (error == FAAS_OK && list.filtered_count == 0)
 		remember(pair, generation, type, type_bytes, &list);

@@ -21,7 +21,7 @@ struct binding {
 	uint32_t slot;                  /* fixed: its place in route.slots */
 	atomic_u32 refs;                /* the registry, and each table it stands in */
 	uint32_t pattern_bytes;         /* fixed */
-	bool is_literal;                /* fixed: no wildcard can be in it */
+	uint32_t hash;                  /* fixed: faas__route_hash of the pattern; 0: there may be wildcards in it */
 	struct faas_filter *filter;     /* fixed; NULL: none */
 	atomic_u64 passed, stopped, errors; /* any lane */
 	atomic_u32 is_error_logged;     /* any lane */

@@ -112,6 +112,7 @@ struct route_snapshot *faas__snapshot_copy(faas_runtime *runtime, const struct r
 	}
 	for (size_t i = 0; i < from->latest_count; i++) {
 		copy->latest[i] = from->latest[i];
+		copy->latest_hashes[i] = from->latest_hashes[i];
 		add_relaxed(&copy->latest[i]->refs, 1);
 	}
 	return copy;

@@ -22,6 +22,7 @@ struct route_snapshot {
 	size_t latest_count;
 	struct counted_tree *trees[TREES_MAX]; /* large ones first */
 	struct binding *latest[LATEST_MAX];    /* counted */
+	uint32_t latest_hashes[LATEST_MAX];    /* of each, the binding's */
 };
 
 /* A copy with references of its own; of NULL, an empty one. NULL: no memory. */

@@ -5,6 +5,10 @@
  * pattern ends in; those that end in `>` form a second group there. A look-up walks the event's tokens and follows at
  * most the literal and the `*` child of each node.
  *
+ * Most patterns have no wildcard. Such a one is a single step, from a root of its own: its whole text is the token. All
+ * tables use one seed, so that the hash of an event's type is computed once for all of them; and a table in which no
+ * pattern has a wildcard is done after that step.
+ *
  * With wildcards a walk can branch at every token. It recurses once for a branch, and types have at most 512 tokens, of
  * which a walk goes no deeper than the longest pattern.
  */
@@ -15,7 +19,8 @@
 #include "base/text.h"
 #include "dispatch/function.h"
 
-#define NO_NODE 0u /* the root is nobody's child */
+#define NO_NODE 0u       /* the root is nobody's child */
+#define WHOLE UINT32_MAX /* the parent of those that are found by their whole text */
 
 struct node {
 	uint32_t star;       /* child for `*`; NO_NODE: none */
@@ -36,6 +41,7 @@ struct edge {
 struct route_tree {
 	uint64_t seed;
 	size_t count;
+	bool has_wildcards;
 	struct binding **bindings; /* grouped by node */
 	struct node *nodes;
 	size_t node_count, node_capacity;
@@ -105,26 +111,29 @@ bool faas__pattern_matches(const char *pattern, const char *type)
 
 /* ---- Building ---------------------------------------------------------------------------------------------------- */
 
-static uint32_t edge_hash(const struct route_tree *tree, uint32_t parent, const char *token, size_t bytes)
+uint32_t faas__route_hash(const char *text, size_t bytes, uint64_t seed)
 {
-	return (uint32_t)faas__text_hash(token, bytes, tree->seed ^ parent);
+	uint32_t hash = (uint32_t)faas__text_hash(text, bytes, seed);
+
+	return hash != 0 ? hash : 1;
 }
 
-/* The edge, or the free place where it belongs, with its hash filled in. Not for readers: see look_up. */
-static struct edge *find_edge(const struct route_tree *tree, uint32_t parent, const char *token, size_t bytes)
+static uint32_t edge_hash(const struct route_tree *tree, uint32_t parent, const char *token, size_t bytes)
 {
-	uint32_t hash = edge_hash(tree, parent, token, bytes);
+	return faas__route_hash(token, bytes, tree->seed ^ parent);
+}
+
+/* The edge, or the free place where it belongs. */
+static struct edge *find_edge(const struct route_tree *tree, uint32_t parent, const char *token, size_t bytes,
+                              uint32_t hash)
+{
 	size_t mask = tree->edge_capacity - 1, i = hash & mask;
 
 	for (;; i = (i + 1) & mask) {
 		struct edge *edge = &tree->edges[i];
 
-		if (edge->child == NO_NODE) {
-			edge->hash = hash;
-			return edge;
-		}
-		if (edge->hash == hash && edge->parent == parent && edge->token_bytes == bytes &&
-		    memcmp(edge->token, token, bytes) == 0)
+		if (edge->child == NO_NODE || (edge->hash == hash && edge->parent == parent && edge->token_bytes == bytes &&
+		                               memcmp(edge->token, token, bytes) == 0))
 			return edge;
 	}
 }
@@ -152,27 +161,26 @@ static bool grow_edges(struct route_tree *tree, const struct allocator *allocato
 	tree->edge_capacity = capacity;
 	for (size_t i = 0; i < old_capacity; i++)
 		if (old[i].child != NO_NODE)
-			*find_edge(tree, old[i].parent, old[i].token, old[i].token_bytes) = old[i];
+			*find_edge(tree, old[i].parent, old[i].token, old[i].token_bytes, old[i].hash) = old[i];
 	faas__free(allocator, old, old_capacity * sizeof(*old));
 	return true;
 }
 
 static uint32_t literal_child(struct route_tree *tree, const struct allocator *allocator, uint32_t parent,
-                              const char *token, size_t bytes)
+                              const char *token, size_t bytes, uint32_t hash)
 {
 	struct edge *edge;
 	uint32_t child;
 
 	if ((tree->edge_count + 1) * 4 > tree->edge_capacity * 3 && !grow_edges(tree, allocator))
 		return NO_NODE;
-	edge = find_edge(tree, parent, token, bytes);
+	edge = find_edge(tree, parent, token, bytes, hash);
 	if (edge->child != NO_NODE)
 		return edge->child;
 	child = add_node(tree, allocator);
 	if (child == NO_NODE)
 		return NO_NODE;
-	*edge = (struct edge){.token = token, .token_bytes = (uint32_t)bytes, .parent = parent, .child = child,
-	                      .hash = edge->hash};
+	*edge = (struct edge){.token = token, .token_bytes = (uint32_t)bytes, .parent = parent, .child = child, .hash = hash};
 	tree->edge_count++;
 	return child;
 }
@@ -187,9 +195,9 @@ static uint32_t star_child(struct route_tree *tree, const struct allocator *allo
 	return tree->nodes[parent].star;
 }
 
-/* The node at which a pattern ends (of one with `>`: the node before it), made if it is not there. */
-static bool place(struct route_tree *tree, const struct allocator *allocator, const char *pattern, uint32_t *ret_node,
-                  bool *ret_is_tail)
+/* The node at which a pattern with wildcards ends (of one with `>`: the node before it), made if it is not there. */
+static uint32_t place_tokens(struct route_tree *tree, const struct allocator *allocator, const char *pattern,
+                             bool *ret_is_tail)
 {
 	uint32_t node = 0;
 
@@ -198,17 +206,28 @@ static bool place(struct route_tree *tree, const struct allocator *allocator, co
 
 		*ret_is_tail = bytes == 1 && pattern[0] == '>';
 		if (*ret_is_tail)
-			break;
-		node = bytes == 1 && pattern[0] == '*' ? star_child(tree, allocator, node)
-		                                       : literal_child(tree, allocator, node, pattern, bytes);
-		if (node == NO_NODE)
-			return false;
-		if (pattern[bytes] == 0)
-			break;
+			return node;
+		node = bytes == 1 && pattern[0] == '*'
+		           ? star_child(tree, allocator, node)
+		           : literal_child(tree, allocator, node, pattern, bytes, edge_hash(tree, node, pattern, bytes));
+		if (node == NO_NODE || pattern[bytes] == 0)
+			return node;
 		pattern += bytes + 1;
 	}
-	*ret_node = node;
-	return true;
+}
+
+/* False: no memory. */
+static bool place(struct route_tree *tree, const struct allocator *allocator, const struct binding *binding,
+                  uint32_t *ret_node, bool *ret_is_tail)
+{
+	*ret_is_tail = false;
+	if (binding->hash != 0) {
+		*ret_node = literal_child(tree, allocator, WHOLE, binding->pattern, binding->pattern_bytes, binding->hash);
+	} else {
+		tree->has_wildcards = true;
+		*ret_node = place_tokens(tree, allocator, binding->pattern, ret_is_tail);
+	}
+	return *ret_node != NO_NODE || *ret_is_tail;
 }
 
 struct placed {
@@ -247,7 +266,7 @@ static bool place_all(struct route_tree *tree, const struct allocator *allocator
 	for (size_t i = 0; i < count; i++) {
 		struct node *node;
 
-		if (!place(tree, allocator, bindings[i]->pattern, &placed[i].node, &placed[i].is_tail))
+		if (!place(tree, allocator, bindings[i], &placed[i].node, &placed[i].is_tail))
 			return false;
 		node = &tree->nodes[placed[i].node];
 		if (placed[i].is_tail)
@@ -323,22 +342,6 @@ static int add_group(const struct route_tree *tree, uint32_t first, uint32_t cou
 	return FAAS_OK;
 }
 
-static uint32_t look_up(const struct route_tree *tree, uint32_t parent, const char *token, size_t bytes)
-{
-	uint32_t hash = edge_hash(tree, parent, token, bytes);
-	size_t mask = tree->edge_capacity - 1, i = hash & mask;
-
-	for (;; i = (i + 1) & mask) {
-		const struct edge *edge = &tree->edges[i];
-
-		if (edge->child == NO_NODE)
-			return NO_NODE;
-		if (edge->hash == hash && edge->parent == parent && edge->token_bytes == bytes &&
-		    memcmp(edge->token, token, bytes) == 0)
-			return edge->child;
-	}
-}
-
 static int walk(const struct route_tree *tree, uint32_t at, const char *type, struct match_list *list)
 {
 	int error = FAAS_OK;
@@ -359,7 +362,7 @@ static int walk(const struct route_tree *tree, uint32_t at, const char *type, st
 		}
 		if (error != FAAS_OK)
 			return error;
-		at = look_up(tree, at, type, bytes);
+		at = find_edge(tree, at, type, bytes, edge_hash(tree, at, type, bytes))->child;
 		if (at == NO_NODE)
 			return FAAS_OK;
 		if (is_last)
@@ -368,7 +371,13 @@ static int walk(const struct route_tree *tree, uint32_t at, const char *type, st
 	}
 }
 
-int faas__route_tree_match(const struct route_tree *tree, const char *type, struct match_list *list)
+int faas__route_tree_match(const struct route_tree *tree, const char *type, size_t type_bytes, uint32_t hash,
+                           struct match_list *list)
 {
-	return walk(tree, 0, type, list);
+	uint32_t whole = find_edge(tree, WHOLE, type, type_bytes, hash)->child;
+	int error = FAAS_OK;
+
+	if (whole != NO_NODE)
+		error = add_group(tree, tree->nodes[whole].end_first, tree->nodes[whole].end_count, list);
+	return error == FAAS_OK && tree->has_wildcards ? walk(tree, 0, type, list) : error;
 }
