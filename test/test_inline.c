@@ -3,6 +3,7 @@
 #include "support_run.h"
 
 #include <sched.h>
+#include <stdatomic.h>
 
 /* ---- Manual mode ------------------------------------------------------------------------------------------------- */
 
@@ -403,6 +404,51 @@ static void its_caller_waits_for_another_thread_then(void **state)
 	gate_deinit(&gate);
 }
 
+static atomic_int handle_calls;
+
+static int count_handle_call(faas_context *context, const faas_event *event)
+{
+	(void)context;
+	(void)event;
+	atomic_fetch_add(&handle_calls, 1);
+	return 0;
+}
+
+static void *invoke_until_closed(void *arg)
+{
+	int code;
+
+	while ((code = faas_function_invoke(arg, NULL, 0, NULL)) == FAAS_OK)
+		continue;
+	assert_int_equal(FAAS_ECLOSED, code);
+	return NULL;
+}
+
+/* Calls through a handle may go on while the runtime is closed; what the last one used is given back all the same. */
+static void a_close_may_come_while_an_inline_invoke_ends(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 100; i++) {
+		struct bed bed;
+		faas_function *function;
+		pthread_t callers[2];
+
+		open_threaded(&bed, FAAS_RUNTIME(.threads = 1, .allocator = &bed.memory.config));
+		bed_register(&bed, "f", ONCE(.handler = count_handle_call, .flags = FAAS_FUNCTION_INLINE));
+		assert_int_equal(FAAS_OK, faas_function_find(bed.runtime, "f", &function));
+		atomic_store(&handle_calls, 0);
+		for (size_t k = 0; k < COUNT_OF(callers); k++)
+			assert_int_equal(0, pthread_create(&callers[k], NULL, invoke_until_closed, function));
+		while (atomic_load(&handle_calls) < i)
+			sched_yield();
+		assert_int_equal(FAAS_OK, faas_close(bed.runtime, FAAS_NEVER, 0));
+		for (size_t k = 0; k < COUNT_OF(callers); k++)
+			pthread_join(callers[k], NULL);
+		faas_function_unref(function);
+		memory_check_empty(&bed.memory);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -419,6 +465,7 @@ int main(void)
 		cmocka_unit_test(an_inline_invoke_that_returns_late_has_timed_out),
 		cmocka_unit_test(an_inline_invoke_without_a_slot_is_queued),
 		cmocka_unit_test(its_caller_waits_for_another_thread_then),
+		cmocka_unit_test(a_close_may_come_while_an_inline_invoke_ends),
 	};
 
 	return cmocka_run_group_tests_name("inline", tests, NULL, NULL);

@@ -232,13 +232,13 @@ void faas__runtime_tear_down(faas_runtime *runtime, struct thread *own)
 	faas__executor_quiesce(&runtime->executor);
 	if (own)
 		runtime->executor.ops->thread_free(own);
-	faas__guests_free(runtime);
 	cancel_deferrals(runtime);
 	while (faas__callback_run_one(runtime))
 		continue;
 	finish_functions(runtime);
 	while (faas__callback_run_one(runtime))
 		continue;
+	faas__guests_free(runtime);
 	faas__routes_deinit(runtime);
 	faas__executor_deinit(&runtime->executor);
 	store_release(&runtime->phase, RUNTIME_CLOSED);

@@ -308,6 +308,20 @@ const struct executor_ops faas__runner_ops = {
 
 /* ---- Guests ------------------------------------------------------------------------------------------------------ */
 
+/* A call through a function's handle may come while the runtime is closed: then there will be no more. */
+seldom static struct runner *guest_new(faas_runtime *runtime)
+{
+	struct runner *runner = NULL;
+
+	add_seq_cst(&runtime->visitors, 1);
+	if (load_seq_cst(&runtime->phase) < RUNTIME_CLOSING)
+		runner = runner_new(runtime, true);
+	if (runner)
+		faas__executor_add_guest(&runtime->executor, &runner->thread);
+	sub_seq_cst(&runtime->visitors, 1);
+	return runner;
+}
+
 /* The one kept at this thread's stripe, else any, else a new one. */
 struct runner *faas__guest_get(faas_runtime *runtime)
 {
@@ -321,10 +335,9 @@ struct runner *faas__guest_get(faas_runtime *runtime)
 		faas__mutex_unlock(&runtime->runners_mu);
 	}
 	if (unlikely(!runner)) {
-		runner = runner_new(runtime, true);
+		runner = guest_new(runtime);
 		if (!runner)
 			return NULL;
-		faas__executor_add_guest(&runtime->executor, &runner->thread);
 	}
 	/* As of a pool thread: before the look at the monitor's wake_at. */
 	store_seq_cst(&runner->thread.state, THREAD_BUSY);
@@ -345,23 +358,23 @@ void faas__guest_put(struct runner *runner)
 	faas__mutex_unlock(&runtime->runners_mu);
 }
 
-static void guest_free(struct runner *runner)
-{
-	faas__executor_remove_guest(&runner->runtime->executor, &runner->thread);
-	runner_free(runner);
-}
-
 void faas__guests_free(faas_runtime *runtime)
 {
-	struct runner *runner;
+	struct executor *executor = &runtime->executor;
+	struct lanes *lanes = &runtime->lanes;
 
-	for (uint32_t i = 0; i < runtime->lanes.stripe_count; i++) {
-		runner = exchange_acq_rel(&runtime->lanes.stripes[i].idle_guest, NULL);
-		if (runner)
-			guest_free(runner);
-	}
-	while ((runner = runtime->idle_guests) != NULL) {
-		runtime->idle_guests = runner->next_idle;
-		guest_free(runner);
+	/* There are no other threads on the list any more, and nobody adds one. */
+	for (uint32_t i = 0; !list_empty(&executor->threads); i++) {
+		struct runner *runner = exchange_acq_rel(&lanes->stripes[i % lanes->stripe_count].idle_guest, NULL);
+
+		if (!runner)
+			runner = faas__guest_get(runtime);
+		if (runner) {
+			faas__executor_remove_guest(executor, &runner->thread);
+			runner_free(runner);
+		} else {
+			/* A host's thread is about to give it back. */
+			faas__thread_yield();
+		}
 	}
 }

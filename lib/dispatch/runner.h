@@ -66,9 +66,11 @@ static inline struct runner *faas__runner_from(struct thread *thread)
 	return (struct runner *)(void *)thread;
 }
 
-/* A runner for a caller's thread, listed with the executor's threads as long as it exists. NULL: no memory. */
+/* A runner for a caller's thread, listed with the executor's threads as long as it exists. NULL: no memory, or
+   the runtime is being closed. */
 struct runner *faas__guest_get(faas_runtime *runtime);
 void faas__guest_put(struct runner *runner);
+/* All of them, and waits for those that hosts' threads are about to give back. No handler runs any more. */
 void faas__guests_free(faas_runtime *runtime);
 
 /* Takes back what threads took ahead of this function's queue. */
