@@ -18,7 +18,7 @@ static faas_runtime *runtime;
 static faas_function *function;
 static _Atomic(int64_t) now_ns, takes_ns;
 static atomic_int calls, inits, may_return;
-static atomic_uint seen_state, seen_in_init;
+static _Atomic(uint64_t) seen_state, seen_in_init;
 static faas_deferral *_Atomic deferral;
 
 static int64_t tell_now(void *user)
@@ -27,7 +27,7 @@ static int64_t tell_now(void *user)
 	return atomic_load(&now_ns);
 }
 
-static uint32_t state_of(const faas_context *context)
+static uint64_t state_of(const faas_context *context)
 {
 	return load_relaxed(&context->runner->thread.state);
 }
@@ -150,7 +150,7 @@ static void a_turn_of_one_that_defers_is_not_known_to_be_short(void **state)
 
 static void a_thread_is_quick_while_handlers_are_known_to_be(void **state)
 {
-	static const uint32_t seen[] = {THREAD_BUSY, THREAD_BUSY, THREAD_QUICK, THREAD_QUICK};
+	static const uint64_t seen[] = {THREAD_BUSY, THREAD_BUSY, THREAD_QUICK, THREAD_QUICK};
 
 	(void)state;
 	open_with(handle, 1);

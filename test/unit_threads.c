@@ -236,13 +236,15 @@ static void a_ready_turn_is_left_to_those_who_will_come_by(void **state)
 	assert_false(was_woken(&absent[1]));
 	faas__executor_wake_more(&executor);
 	assert_true(was_woken(&absent[1]));
-	assert_int_equal(2 * THREAD_QUICK, load_seq_cst(&executor.attentive));
+	assert_true(load_seq_cst(&executor.attentive) == THREAD_QUICK + THREAD_WOKEN);
+	/* That one is on its way, and enough. */
+	faas__executor_wake_more(&executor);
+	assert_false(was_woken(&absent[0]));
 	/* That one is gone to work for long, and so is the other. */
 	store_seq_cst(&executor.attentive, 0);
-	assert_false(was_woken(&absent[0]));
 	faas__executor_wake(&executor);
 	assert_true(was_woken(&absent[0]));
-	assert_int_equal(THREAD_QUICK, load_seq_cst(&executor.attentive));
+	assert_true(load_seq_cst(&executor.attentive) == THREAD_WOKEN);
 	assert_int_equal(0, load_seq_cst(&executor.parked_count));
 	for (int i = 0; i < 2; i++)
 		faas__thread_deinit(&absent[i]);
@@ -289,6 +291,8 @@ static void await_looking(void)
 
 static void wake_in_vain(int64_t takes_ns)
 {
+	/* Not so soon that it should have waited for this. */
+	atomic_fetch_add(&now_ns, SPIN_NS);
 	faas__executor_wake(&executor);
 	await_looking();
 	atomic_fetch_add(&now_ns, takes_ns);
@@ -311,13 +315,14 @@ static void one_that_looked_in_vain_often_looks_for_less_long(void **state)
 	faas__turn_kick(&executor, &turn);
 	await_looking();
 	assert_int_equal(1, atomic_load(&passed));
-	for (int i = 0; i < 20; i++) {
+	for (int i = 0, turns = 1; i < 20; i++) {
 		/* One that has found something is patient again. */
 		if (i > 0) {
 			faas__executor_wake(&executor);
 			await_looking();
 			faas__turn_kick(&executor, &turn);
-			while (atomic_load(&passed) <= i)
+			turns++;
+			while (atomic_load(&passed) < turns)
 				sched_yield();
 			await_looking();
 		}
@@ -328,6 +333,20 @@ static void one_that_looked_in_vain_often_looks_for_less_long(void **state)
 		for (int k = 1; k < 8; k++)
 			wake_in_vain(SPIN_NS);
 		wake_in_vain(SPIN_NS / 8);
+		/* This comes so soon that more patience would have paid. */
+		if (i % 2 == 1) {
+			atomic_fetch_add(&now_ns, SPIN_NS / 2);
+			faas__turn_kick(&executor, &turn);
+			turns++;
+			while (atomic_load(&passed) < turns)
+				sched_yield();
+			await_looking();
+			atomic_fetch_add(&now_ns, SPIN_NS / 2);
+			await_looking();
+			atomic_fetch_add(&now_ns, SPIN_NS / 2);
+			await_parked(1);
+			atomic_fetch_add(&now_ns, SPIN_NS);
+		}
 	}
 	close_executor();
 	faas_clock_unref(clock);
@@ -337,7 +356,7 @@ static void one_that_looked_in_vain_often_looks_for_less_long(void **state)
 
 static atomic_int wrong;
 
-static void expect_state(struct thread *thread, uint32_t expected)
+static void expect_state(struct thread *thread, uint64_t expected)
 {
 	if (load_relaxed(&thread->state) != expected || load_seq_cst(&executor.attentive) != (expected & ~THREAD_IDLE))
 		atomic_fetch_add(&wrong, 1);
@@ -425,7 +444,7 @@ static void nobody_counts_for_long_on_a_thread_that_is_held_up(void **state)
 	faas__turn_kick(&executor, &keeper);
 	while (atomic_load(&keeping) == 0)
 		sched_yield();
-	assert_int_equal(THREAD_QUICK, load_seq_cst(&executor.attentive));
+	assert_true(load_seq_cst(&executor.attentive) == THREAD_QUICK);
 	faas__turn_kick(&executor, &other);
 	while (atomic_load(&passed) == 0 || load_seq_cst(&executor.attentive) != 0)
 		sched_yield();
@@ -434,35 +453,98 @@ static void nobody_counts_for_long_on_a_thread_that_is_held_up(void **state)
 	close_executor();
 }
 
-/* One comes back and finds more than it can do soon. */
+/* One comes back and finds more than it can do soon: many short turns, or one of which nothing is known. */
 static void a_thread_calls_another_when_much_is_ready(void **state)
 {
 	static const struct turn_ops keeps = {keep}, passes = {pass};
-	static struct turn keeper, other;
+	static struct turn keeper, others[100];
 
 	(void)state;
-	open_executor(1);
-	atomic_store(&keeping, 0);
-	atomic_store(&is_over, 0);
-	atomic_store(&passed, 0);
-	faas__turn_init(&keeper, &keeps, 100);
-	faas__turn_init(&other, &passes, 100);
-	store_relaxed(&keeper.expected_ns, 300);
-	store_relaxed(&other.expected_ns, 300);
-	faas__turn_kick(&executor, &keeper);
-	while (atomic_load(&keeping) == 0)
-		sched_yield();
-	add_absent(&absent[0]);
-	faas__mutex_lock(&executor.run_queue.mu);
-	bump_relaxed(&executor.run_queue.expected_ns, 1000000);
-	faas__mutex_unlock(&executor.run_queue.mu);
-	faas__turn_kick(&executor, &other);
-	atomic_store(&is_over, 1);
-	while (atomic_load(&passed) == 0)
-		sched_yield();
-	assert_true(was_woken(&absent[0]));
-	faas__thread_deinit(&absent[0]);
-	close_executor();
+	for (int is_long = 0; is_long < 2; is_long++) {
+		const int count = is_long ? 2 : (int)COUNT_OF(others);
+
+		open_executor(1);
+		atomic_store(&keeping, 0);
+		atomic_store(&is_over, 0);
+		atomic_store(&passed, 0);
+		faas__turn_init(&keeper, &keeps, 100);
+		store_relaxed(&keeper.expected_ns, 300);
+		faas__turn_kick(&executor, &keeper);
+		while (atomic_load(&keeping) == 0)
+			sched_yield();
+		add_absent(&absent[0]);
+		for (int i = 0; i < count; i++) {
+			faas__turn_init(&others[i], &passes, 100);
+			store_relaxed(&others[i].expected_ns, 300);
+		}
+		if (is_long) {
+			/* It comes last, and yet it is not left to wait for the other. */
+			store_relaxed(&others[0].expected_ns, 0);
+			faas__turn_charge(&others[0], 1000000);
+		}
+		for (int i = 0; i < count; i++)
+			faas__turn_kick(&executor, &others[i]);
+		atomic_store(&is_over, 1);
+		while (atomic_load(&passed) < count)
+			sched_yield();
+		assert_true(was_woken(&absent[0]));
+		faas__thread_deinit(&absent[0]);
+		close_executor();
+	}
+}
+
+/* Whether the monitor is awake, or will be within a few ticks. It has looked shortly before, and so it does not rest yet. */
+static bool is_watching(void)
+{
+	struct monitor *monitor = &executor.monitor;
+	bool is_watching;
+
+	faas__mutex_lock(&monitor->mu);
+	is_watching = monitor->is_poked || load_seq_cst(&monitor->is_ticking) != 0 ||
+	              load_seq_cst(&monitor->wake_at) == TIME_NEVER;
+	faas__mutex_unlock(&monitor->mu);
+	return is_watching;
+}
+
+/* One that looked around saw two turns, and the one it took is not what it was known to be. */
+static void what_a_looker_leaves_is_watched_over(void **state)
+{
+	static const struct turn_ops keeps = {keep_attempt}, passes = {pass};
+	static struct turn keeper, other;
+	const faas_clock_config config = {.struct_size = sizeof(config), .monotonic_ns = tell_now};
+	faas_clock *clock;
+
+	(void)state;
+	atomic_store(&now_ns, 1);
+	assert_int_equal(FAAS_OK, faas_clock_new(&config, &clock));
+	for (int i = 0; i < 30; i++) {
+		open_with(2, SPIN_NS / 1000, clock);
+		atomic_store(&passed, 0);
+		faas__turn_init(&keeper, &keeps, 100);
+		faas__turn_init(&other, &passes, 100);
+		faas__turn_kick(&executor, &other);
+		await_looking();
+		while (load_seq_cst(&executor.monitor.is_ticking) != 0)
+			sched_yield();
+		store_relaxed(&keeper.expected_ns, 300);
+		store_relaxed(&other.expected_ns, 300);
+		atomic_store(&keeping, 0);
+		atomic_store(&is_over, 0);
+		faas__turn_kick(&executor, &keeper);
+		faas__turn_kick(&executor, &other);
+		while (atomic_load(&keeping) == 0)
+			sched_yield();
+		while (atomic_load(&passed) < 2) {
+			const bool was_watching = is_watching();
+
+			if (faas__run_queue_has_turns(&executor.run_queue))
+				assert_true(was_watching);
+			sched_yield();
+		}
+		atomic_store(&is_over, 1);
+		close_executor();
+	}
+	faas_clock_unref(clock);
 }
 
 int main(void)
@@ -476,6 +558,7 @@ int main(void)
 		cmocka_unit_test(a_thread_says_whether_it_will_come_by),
 		cmocka_unit_test(nobody_counts_for_long_on_a_thread_that_is_held_up),
 		cmocka_unit_test(a_thread_calls_another_when_much_is_ready),
+		cmocka_unit_test(what_a_looker_leaves_is_watched_over),
 	};
 
 	return cmocka_run_group_tests_name("threads", tests, NULL, NULL);

@@ -72,7 +72,7 @@ FAAS_API int faas_invoke(faas_runtime *runtime, const char *function, const faas
  *
  * Threads:  as faas_invoke
  * Blocks:   as faas_invoke
- * Owns:     as faas_invoke
+ * Owns:     as faas_invoke; the caller's reference on `function` must last until the call returns, whatever handlers do
  * Units:    as faas_invoke
  * Returns:  as faas_invoke; FAAS_ENOTFOUND: unregistered meanwhile
  */

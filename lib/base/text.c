@@ -73,7 +73,7 @@ static bool is_token(const unsigned char *token, size_t bytes, unsigned char end
 	return token[0] != '>' || (wildcards && end == 0);
 }
 
-int faas__type_check(const char *type, bool wildcards, int code, size_t *ret_bytes)
+seldom int faas__type_check(const char *type, bool wildcards, int code, size_t *ret_bytes)
 {
 	const unsigned char *const first = (const unsigned char *)type;
 	const unsigned char *at = first, *token = first;

@@ -95,8 +95,9 @@ static int64_t moving_average(int64_t average, int64_t took, uint32_t count)
 	return average - (average - each) / 8;
 }
 
-static void set_average(faas_function *function, int64_t average) holds_lock(function->mu)
+static void learn(faas_function *function, int64_t took, uint32_t count) holds_lock(function->mu)
 {
+	int64_t average = moving_average(function->run_ns_average, took, count);
 	bool is_quick = average < BATCH_NS && !function->defers;
 
 	function->run_ns_average = average;
@@ -142,7 +143,7 @@ static void run_batch(struct runner *runner, faas_function *function, struct cho
 	store_relaxed(&runner->batch_end, 0);
 	store_relaxed(&runner->batch_next, 0);
 	if (count > 0 && !choice->is_cold)
-		set_average(function, moving_average(function->run_ns_average, runner->now - began, count));
+		learn(function, runner->now - began, count);
 	freed = load_relaxed(&runner->batch_rest) - rest.load;
 	faas__queue_end_rest(function, load_relaxed(&runner->batch_rest), rest.load);
 	store_relaxed(&runner->batch_rest, 0);

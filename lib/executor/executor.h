@@ -197,14 +197,16 @@ void faas__timers_fire(struct executor *executor, int64_t now);
 #define THREAD_DEPTH (FAAS_MAX_DEPTH + 1)
 
 /*
- * What a thread does. Its lower 31 bits are what it adds to executor.attentive: who will look at the run queue soon.
+ * What a thread does. All but the topmost bit is what it adds to executor.attentive: who will look at the run queue soon.
  */
-#define THREAD_IDLE 0x80000000u               /* a bit: it has nothing to do */
-#define THREAD_BUSY 0u                        /* at work, perhaps for long */
-#define THREAD_QUICK 0x10000u                 /* at work on what is known to be over soon, or just woken */
-#define THREAD_LOOKING (THREAD_IDLE | 1u)     /* looks around */
-#define THREAD_PARKED THREAD_IDLE             /* asleep; a guest: not in use */
-#define LOOKING_MASK 0xffffu                  /* in executor.attentive: the number of those that look around */
+#define THREAD_IDLE (UINT64_C(1) << 63)      /* a bit: it has nothing to do */
+#define THREAD_BUSY UINT64_C(0)              /* at work, perhaps for long */
+#define THREAD_QUICK (UINT64_C(1) << 32)     /* at work on what is known to be over soon */
+#define THREAD_WOKEN (UINT64_C(1) << 16)     /* on its way */
+#define THREAD_LOOKING (THREAD_IDLE | 1u)    /* looks around */
+#define THREAD_PARKED THREAD_IDLE            /* asleep; a guest: not in use */
+#define LOOKING_MASK UINT64_C(0xffff)        /* of executor.attentive */
+#define WOKEN_MASK UINT64_C(0xffff0000)
 
 /* A thread that runs turns: one of the pool, or a guest (a caller that lends itself). Embedded in what ops make. */
 struct thread {
@@ -220,11 +222,12 @@ struct thread {
 	struct mutex mu;
 	struct cond cond;
 	bool is_woken;                  /* under mu */
-	atomic_u32 state;               /* THREAD_...; owner writes, and the monitor, from QUICK to BUSY */
+	atomic_u64 state;               /* THREAD_...; owner writes, and the monitor, from QUICK to BUSY */
 	atomic_u32 is_waiting;          /* owner writes; monitor reads: parked inside a handler, as the library knows */
 	atomic_u32 stuck;               /* attempts on this thread that nobody waits for any more */
 	atomic_i64 number;              /* owner writes at its start; monitor reads: see faas__thread_number */
-	uint32_t looks_in_vain;         /* owner only: in a row, up to a limit */
+	uint32_t looks_in_vain;         /* owner only: in a row */
+	int64_t gave_up_at;             /* owner only: when it last looked around in vain */
 	uint64_t seen_word;             /* monitor only: slot 0 at the last tick */
 	int64_t seen_cpu_ns;            /* monitor only */
 	bool seen_blocked;              /* monitor only */
@@ -290,7 +293,7 @@ struct executor {
 	struct mutex idle_mu;
 	struct thread *parked;       /* under idle_mu: the one that parked last first */
 	atomic_u32 parked_count;     /* writers under idle_mu */
-	atomic_u32 attentive;        /* the sum over pool threads: see THREAD_IDLE */
+	atomic_u64 attentive;        /* the sum over pool threads: see THREAD_IDLE */
 	struct mutex threads_mu;
 	struct cond threads_cond;    /* a thread has left */
 	struct list threads;         /* under threads_mu: pool threads and guests */
@@ -373,13 +376,13 @@ static inline bool faas__executor_is_full(struct executor *executor)
 /* Threads that look around. */
 static inline int64_t faas__executor_looking(struct executor *executor)
 {
-	return load_seq_cst(&executor->attentive) & LOOKING_MASK;
+	return (int64_t)(load_seq_cst(&executor->attentive) & LOOKING_MASK);
 }
 
 /* A turn became ready: wakes or starts a thread unless one will come by soon. */
 void faas__executor_wake(struct executor *executor);
 
-/* More is ready than those at work will have done soon: wakes or starts a thread unless one looks around. */
+/* More is ready than those at work will have done soon: wakes or starts a thread unless one looks around or is on its way. */
 void faas__executor_wake_more(struct executor *executor);
 
 static inline bool faas__thread_is_idle(const struct thread *thread)

@@ -203,7 +203,7 @@ static bool is_blocked(struct thread *thread, bool same)
 /* Others were to count on it to come back soon, and it has not. */
 static void revoke(struct executor *executor, struct thread *thread)
 {
-	uint32_t state = THREAD_QUICK;
+	uint64_t state = THREAD_QUICK;
 
 	if (load_relaxed(&thread->state) == state && cas_seq_cst(&thread->state, &state, THREAD_BUSY))
 		sub_seq_cst(&executor->attentive, THREAD_QUICK);
@@ -326,8 +326,8 @@ static void grow(struct executor *executor, const struct census *census, bool st
 		return;
 	if (faas__executor_looking(executor) > 0 || load_seq_cst(&executor->parked_count) > 0) {
 		/* Not where as many as there are processors take turn after turn: more would be in their way. */
-		if (stands_still || census->active < (int64_t)executor->cpus)
-			faas__executor_wake_more(executor);
+		if (faas__executor_looking(executor) == 0 && (stands_still || census->active < (int64_t)executor->cpus))
+			(void)faas__thread_wake_parked(executor);
 	} else if ((wanted || monitor->waited_ticks > 1) && may_grow(executor, census)) {
 		faas__thread_start_one(executor);
 	}

@@ -117,9 +117,9 @@ static struct thread **find_parked(struct executor *executor) holds_lock(executo
 }
 
 /* Says what others may count on from now on. */
-static void set_state(struct thread *thread, uint32_t state)
+static void set_state(struct thread *thread, uint64_t state)
 {
-	uint32_t before = load_relaxed(&thread->state), adds;
+	uint64_t before = load_relaxed(&thread->state), adds;
 
 	if (before == state)
 		return;
@@ -130,7 +130,7 @@ static void set_state(struct thread *thread, uint32_t state)
 		add_seq_cst(&thread->executor->attentive, adds);
 }
 
-/* Counts the thread among the quick from now on: no second one is woken while the first is on its way. */
+/* Counts the thread as attentive from now on: no second one is woken while the first is on its way. */
 bool faas__thread_wake_parked(struct executor *executor)
 {
 	struct thread **at, *thread;
@@ -147,30 +147,35 @@ bool faas__thread_wake_parked(struct executor *executor)
 	faas__mutex_unlock(&executor->idle_mu);
 	if (!thread)
 		return false;
-	add_seq_cst(&executor->attentive, THREAD_QUICK);
+	add_seq_cst(&executor->attentive, THREAD_WOKEN);
 	wake(thread);
 	return true;
 }
 
-void faas__executor_wake(struct executor *executor)
+/* What is ready is left to a thread that may be held up: then the monitor is to see that no turn is taken. */
+static void leave_to_quick(struct executor *executor)
 {
-	uint32_t attentive = load_seq_cst(&executor->attentive);
-
-	if ((attentive & LOOKING_MASK) != 0)
-		return;
-	if (attentive == 0) {
-		faas__executor_wake_more(executor);
-		return;
-	}
-	/* Should that one be held up, the monitor sees that no turn is taken. */
 	if (load_relaxed(&executor->monitor.is_relied_on) == 0)
 		store_seq_cst(&executor->monitor.is_relied_on, 1);
 	faas__monitor_tick(executor);
 }
 
+void faas__executor_wake(struct executor *executor)
+{
+	uint64_t attentive = load_seq_cst(&executor->attentive);
+
+	if ((attentive & LOOKING_MASK) != 0)
+		return;
+	if (attentive == 0)
+		faas__executor_wake_more(executor);
+	else
+		leave_to_quick(executor);
+}
+
 void faas__executor_wake_more(struct executor *executor)
 {
-	if (faas__executor_is_manual(executor) || faas__executor_looking(executor) > 0)
+	if (faas__executor_is_manual(executor) ||
+	    (load_seq_cst(&executor->attentive) & (LOOKING_MASK | WOKEN_MASK)) != 0)
 		return;
 	if (load_seq_cst(&executor->parked_count) > 0 && faas__thread_wake_parked(executor))
 		return;
@@ -198,10 +203,7 @@ static bool sleep_parked(struct executor *executor, struct thread *thread)
 	return false;
 }
 
-/*
- * Whoever took a thread off the stack wakes it, perhaps a little later: that call must not hit its next sleep. They have
- * counted the thread among the quick.
- */
+/* Whoever took a thread off the stack wakes it, perhaps a little later: that call must not hit its next sleep. */
 static void await_wake(struct thread *thread)
 {
 	faas__mutex_lock(&thread->mu);
@@ -209,7 +211,8 @@ static void await_wake(struct thread *thread)
 		faas__cond_wait(&thread->cond, &thread->mu);
 	thread->is_woken = false;
 	faas__mutex_unlock(&thread->mu);
-	store_seq_cst(&thread->state, THREAD_QUICK);
+	/* As its waker has counted it. */
+	store_seq_cst(&thread->state, THREAD_WOKEN);
 }
 
 /* ---- Looking for work -------------------------------------------------------------------------------------------- */
@@ -258,6 +261,7 @@ static struct turn *look_around(struct executor *executor, struct thread *thread
 			until = now + (thread->looks_in_vain < PATIENT_LOOKS ? executor->spin_ns : executor->spin_ns / 8);
 		if (now >= until) {
 			thread->looks_in_vain++;
+			thread->gave_up_at = now;
 			return NULL;
 		}
 		/* The others have found something to do. */
@@ -281,17 +285,22 @@ void faas__thread_slow_down(struct thread *thread)
 		faas__executor_wake(thread->executor);
 }
 
-/* Says how long the turn will keep the thread. If that may be long and more is ready, others are called: producers who
-   saw this thread come by rely on it. */
+/*
+ * Says how long the turn will keep the thread. If that may be long and more is ready, others are called: producers who saw
+ * this thread come by rely on it. If it is known not to be long, they are left to wait, unless that would be for long.
+ */
 static struct turn *begin(struct executor *executor, struct thread *thread, struct turn *turn)
 {
 	if (load_relaxed(&turn->expected_ns) == 0) {
 		faas__thread_slow_down(thread);
-	} else {
-		set_state(thread, THREAD_QUICK);
-		if (load_relaxed(&executor->run_queue.expected_ns) > WORTH_WAKING_NS)
-			faas__executor_wake_more(executor);
+		return turn;
 	}
+	set_state(thread, THREAD_QUICK);
+	if (!faas__run_queue_has_turns(&executor->run_queue))
+		return turn;
+	if (load_relaxed(&executor->run_queue.expected_ns) > WORTH_WAKING_NS)
+		faas__executor_wake_more(executor);
+	leave_to_quick(executor);
 	return turn;
 }
 
@@ -323,6 +332,10 @@ static struct turn *await_turn(struct executor *executor, struct thread *thread)
 		if (!turn) {
 			stays = park(executor, thread);
 			turn = faas__turn_next(executor);
+			/* Nobody else could have taken it: a little more patience would have paid. */
+			if (turn && load_relaxed(&executor->attentive) == THREAD_WOKEN &&
+			    faas__executor_now(executor) - thread->gave_up_at < executor->spin_ns)
+				thread->looks_in_vain = 0;
 		}
 	}
 	if (turn)

@@ -22,6 +22,7 @@
 
 #define MOST_NS 1000000000000000 /* of one charge */
 #define LINES_AHEAD 5
+#define PERHAPS_LONG_NS 1000000 /* what a turn of which nothing is known counts as */
 
 seldom void faas__turn_init(struct turn *turn, const struct turn_ops *ops, uint32_t weight)
 {
@@ -53,6 +54,8 @@ static void file(struct run_queue *queue, struct turn *turn) holds_lock(queue->m
 	turn->node.second = queue->draw.state != 0 ? faas__random_next(&queue->draw) : queue->arrivals++;
 	faas__heap_insert(&queue->heap, &turn->node);
 	turn->queued_ns = load_relaxed(&turn->expected_ns);
+	if (turn->queued_ns == 0)
+		turn->queued_ns = PERHAPS_LONG_NS;
 	bump_relaxed(&queue->expected_ns, turn->queued_ns);
 }
 
