@@ -329,21 +329,29 @@ static void an_inline_invoke_that_returns_late_has_timed_out(void **state)
 	close_threaded(&bed);
 }
 
-/* The first of two handlers that come to the gate takes the only slot. */
+/* A handler on the pool's thread holds the function's only slot at the gate. Its invocation. */
+static faas_invocation *open_at_gate(struct bed *bed, struct gate *gate)
+{
+	faas_invocation *invocation = NULL;
+
+	gate_init(gate);
+	open_threaded(bed, FAAS_RUNTIME(.threads = 1, .allocator = &bed->memory.config));
+	bed_register(bed, "f",
+	             ONCE(.handler = gate_handler, .user = gate, .flags = FAAS_FUNCTION_INLINE, .max_concurrency = 1,
+	                  .deadline_ms = FAAS_NEVER));
+	assert_int_equal(FAAS_OK, faas_invoke_async(bed->runtime, "f", NULL, &invocation));
+	gate_await(gate, 1);
+	return invocation;
+}
+
 static void an_inline_invoke_without_a_slot_is_queued(void **state)
 {
 	struct bed bed;
 	struct gate gate;
-	faas_invocation *first = NULL;
+	faas_invocation *first;
 
 	(void)state;
-	gate_init(&gate);
-	open_threaded(&bed, FAAS_RUNTIME(.threads = 1, .allocator = &bed.memory.config));
-	bed_register(&bed, "f",
-	             ONCE(.handler = gate_handler, .user = &gate, .flags = FAAS_FUNCTION_INLINE,
-	                           .max_concurrency = 1, .deadline_ms = FAAS_NEVER));
-	assert_int_equal(FAAS_OK, faas_invoke_async(bed.runtime, "f", NULL, &first));
-	gate_await(&gate, 1);
+	first = open_at_gate(&bed, &gate);
 	/* The only slot is held at the gate until the caller's millisecond is over. */
 	assert_int_equal(FAAS_ETIMEDOUT, faas_invoke(bed.runtime, "f", NULL, 1, NULL));
 	assert_int_equal(1, bed_stats(&bed, "f").expired);
@@ -384,13 +392,7 @@ static void its_caller_waits_for_another_thread_then(void **state)
 	pthread_t caller;
 
 	(void)state;
-	gate_init(&gate);
-	open_threaded(&bed, FAAS_RUNTIME(.threads = 1, .allocator = &bed.memory.config));
-	bed_register(&bed, "f",
-	             ONCE(.handler = gate_handler, .user = &gate, .flags = FAAS_FUNCTION_INLINE,
-	                           .max_concurrency = 1, .deadline_ms = FAAS_NEVER));
-	assert_int_equal(FAAS_OK, faas_invoke_async(bed.runtime, "f", NULL, NULL));
-	gate_await(&gate, 1);
+	faas_invocation_unref(open_at_gate(&bed, &gate));
 	assert_int_equal(0, pthread_create(&caller, NULL, invoke_f, &bed));
 	while (queued(&bed) == 0)
 		sched_yield();

@@ -299,6 +299,17 @@ static void wake_in_vain(int64_t takes_ns)
 	await_parked(1);
 }
 
+/* Has a turn taken, by a thread that looks around then. */
+static void pass_one(struct turn *turn)
+{
+	const int before = atomic_load(&passed);
+
+	faas__turn_kick(&executor, turn);
+	while (atomic_load(&passed) == before)
+		sched_yield();
+	await_looking();
+}
+
 static void one_that_looked_in_vain_often_looks_for_less_long(void **state)
 {
 	static const struct turn_ops passes = {pass};
@@ -312,19 +323,13 @@ static void one_that_looked_in_vain_often_looks_for_less_long(void **state)
 	assert_int_equal(FAAS_OK, faas_clock_new(&config, &clock));
 	open_with(1, SPIN_NS / 1000, clock);
 	faas__turn_init(&turn, &passes, 100);
-	faas__turn_kick(&executor, &turn);
-	await_looking();
-	assert_int_equal(1, atomic_load(&passed));
-	for (int i = 0, turns = 1; i < 20; i++) {
+	pass_one(&turn);
+	for (int i = 0; i < 20; i++) {
 		/* One that has found something is patient again. */
 		if (i > 0) {
 			faas__executor_wake(&executor);
 			await_looking();
-			faas__turn_kick(&executor, &turn);
-			turns++;
-			while (atomic_load(&passed) < turns)
-				sched_yield();
-			await_looking();
+			pass_one(&turn);
 		}
 		atomic_fetch_add(&now_ns, SPIN_NS / 2);
 		await_looking();
@@ -336,11 +341,7 @@ static void one_that_looked_in_vain_often_looks_for_less_long(void **state)
 		/* This comes so soon that more patience would have paid. */
 		if (i % 2 == 1) {
 			atomic_fetch_add(&now_ns, SPIN_NS / 2);
-			faas__turn_kick(&executor, &turn);
-			turns++;
-			while (atomic_load(&passed) < turns)
-				sched_yield();
-			await_looking();
+			pass_one(&turn);
 			atomic_fetch_add(&now_ns, SPIN_NS / 2);
 			await_looking();
 			atomic_fetch_add(&now_ns, SPIN_NS / 2);

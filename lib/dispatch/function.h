@@ -249,7 +249,7 @@ struct faas_function {
 	int64_t rate_due;          /* a token that the turn waits for; TIME_NEVER: none */
 	faas_init_fn *init;        /* fixed */
 	faas_fini_fn *fini;        /* fixed */
-	int64_t init_backoff_ns;   /* fixed */
+	int64_t init_backoff_ns;   /* fixed; TIME_NEVER: none */
 	struct list share_node;    /* under share.mu: waits for the runtime's concurrency; counted */
 	bool waits_for_share;      /* under share.mu */
 	bool gave_share;           /* back unused; others are to be told when the lock is dropped */

@@ -92,6 +92,7 @@ static int run_inline(struct offer *offer, struct runner *runner, faas_function 
 	parcel->sequence = faas__lane_next_id(offer->runtime, lane);
 	parcel->is_private = !keeps_handle;
 	invocation = faas__parcel_make(offer, lane, function, parcel);
+	/* Should it have to be queued after all, others will have it as well. */
 	parcel->is_private = false;
 	if (!invocation)
 		return FAAS_ENOMEM;

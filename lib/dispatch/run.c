@@ -33,10 +33,10 @@
 #define LINGER_NS 3000        /* at most */
 #define LINGER_LOOKS 100      /* at the clock */
 #define STREAM_NS 500         /* between events: likewise */
-#define PUSH_YIELDS 2u      /* a thread gives way so often to somebody who is pushing; */
-#define PUSH_WAITS 64u      /* after that every so many times */
-#define TURN_NS 300         /* that a turn takes beside its handlers */
-#define LEAST_CHARGE_NS 100 /* for an event, so that turns and weights count where the clock stands still */
+#define PUSH_YIELDS 2u        /* a thread gives way so often to somebody who is pushing; */
+#define PUSH_WAITS 64u        /* after that every so many times */
+#define TURN_NS 300           /* that a turn takes beside its handlers */
+#define LEAST_CHARGE_NS 100   /* for an event, so that turns and weights count where the clock stands still */
 
 enum step { STEP_NOTHING, STEP_RETIRE, STEP_PROVISION, STEP_BATCH };
 
@@ -95,6 +95,7 @@ static int64_t moving_average(int64_t average, int64_t took, uint32_t count)
 	return average - (average - each) / 8;
 }
 
+/* From a batch: how long the next ones may be, and whether threads that take them are quick. */
 static void learn(faas_function *function, int64_t took, uint32_t count) holds_lock(function->mu)
 {
 	int64_t average = moving_average(function->run_ns_average, took, count);

@@ -34,7 +34,9 @@ int faas__executor_init(struct executor *executor, const struct executor_config 
 	executor->cpus = (uint32_t)faas__cpu_count();
 	executor->max_looking = max_looking(executor);
 	/* On one core nobody sees another look. */
-	executor->most_looking = executor->spin_ns > 0 && executor->cpus > 1 ? 2 * executor->max_looking : executor->max_looking;
+	executor->most_looking = executor->max_looking;
+	if (executor->spin_ns > 0 && executor->cpus > 1)
+		executor->most_looking = 2 * executor->max_looking;
 	executor->thread_idle_ns = config->thread_idle_ns;
 	executor->stack_bytes = config->stack_bytes;
 	(void)snprintf(executor->thread_name, sizeof(executor->thread_name), "%s", config->thread_name);

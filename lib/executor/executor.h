@@ -3,6 +3,7 @@
  * The executor: threads, the run queue, timers, and the monitor that watches them. It knows turns, slots and timers,
  * and nothing of functions or events; what stands above it plugs in through `struct executor_ops`.
  *
+ *     executor.c  its beginning and end
  *     turns.c     the run queue: whose turn it is, by thread time used
  *     threads.c   pool threads: look for work, park, leave; wake one when there is more
  *     slots.c     what a thread runs right now, and until when it may
@@ -382,7 +383,7 @@ static inline int64_t faas__executor_looking(struct executor *executor)
 /* A turn became ready: wakes or starts a thread unless one will come by soon. */
 void faas__executor_wake(struct executor *executor);
 
-/* More is ready than those at work will have done soon: wakes or starts a thread unless one looks around or is on its way. */
+/* More is ready than those at work will have done soon: the same, unless one looks around or is on its way. */
 void faas__executor_wake_more(struct executor *executor);
 
 static inline bool faas__thread_is_idle(const struct thread *thread)

@@ -4,9 +4,9 @@
  *
  * It sees deadlines pass, fires timers, starts threads, and notices when running threads are blocked rather than busy.
  * To cost nothing per run, it is not told of deadlines: it sleeps until the earliest deadline among the slots and until
- * now + the shortest deadline there is, because nothing that begins after its look can be due earlier. While work waits
- * or a time is published it looks every millisecond (it ticks), or less often where it has found nothing to do for a while
- * and nothing stands behind a run that could turn out to be long. After everything has come to rest it looks once more
+ * now + the shortest deadline there is, because nothing that begins after its look can be due earlier. While work waits,
+ * was left to a thread that should come by soon, or a time is published, it looks every millisecond (it ticks), or less
+ * often where it has found nothing to do for a while and nothing stands behind a run that could turn out to be long. After everything has come to rest it looks once more
  * and then sleeps until poked, so that an idle runtime uses no processor at all and a runtime that is used now and then
  * does not pay for waking its monitor each time.
  *
@@ -324,9 +324,11 @@ static void grow(struct executor *executor, const struct census *census, bool st
 	monitor->waited_ticks = waits ? monitor->waited_ticks + 1 : 0;
 	if (!waits)
 		return;
-	if (faas__executor_looking(executor) > 0 || load_seq_cst(&executor->parked_count) > 0) {
+	if (faas__executor_looking(executor) > 0)
+		return;
+	if (load_seq_cst(&executor->parked_count) > 0) {
 		/* Not where as many as there are processors take turn after turn: more would be in their way. */
-		if (faas__executor_looking(executor) == 0 && (stands_still || census->active < (int64_t)executor->cpus))
+		if (stands_still || census->active < (int64_t)executor->cpus)
 			(void)faas__thread_wake_parked(executor);
 	} else if ((wanted || monitor->waited_ticks > 1) && may_grow(executor, census)) {
 		faas__thread_start_one(executor);

@@ -11,8 +11,8 @@
  *
  * Source: Goyal, Vin, Cheng, "Start-time fair queuing", SIGCOMM 1996.
  *
- * Who makes a turn ready touches one line: it is pushed on a stack, and whoever takes a turn next moves the stack to the heap,
- * the oldest first. Nobody has been passed over by then, since turns are chosen only after that.
+ * Who makes a turn ready touches one line: it is pushed on a stack, and whoever takes a turn next moves the stack to the
+ * heap, the oldest first. Nobody has been passed over by then, since turns are chosen only after that.
  *
  * The state word's compare-and-swap decides who inserts a turn, so it is in the queue at most once. Order between work
  * and state: a producer publishes its work by a sequentially consistent operation and then looks at the state; a taker
@@ -21,8 +21,8 @@
 #include "executor/executor.h"
 
 #define MOST_NS 1000000000000000 /* of one charge */
-#define LINES_AHEAD 5
-#define PERHAPS_LONG_NS 1000000 /* what a turn of which nothing is known counts as */
+#define PERHAPS_LONG_NS 1000000   /* what a turn of which nothing is known counts as */
+#define LINES_AHEAD 5             /* of what a turn is part of, from its node on */
 
 seldom void faas__turn_init(struct turn *turn, const struct turn_ops *ops, uint32_t weight)
 {
@@ -82,11 +82,12 @@ static void file_arrived(struct run_queue *queue) holds_lock(queue->mu)
 		add_seq_cst(&queue->count, count - 1);
 }
 
-/* What a turn is part of will be needed when it is taken: it comes from another core meanwhile. */
-static void look_ahead(const struct heap_node *node)
+/* What the next turn is part of will be needed when it is taken: it comes from another core meanwhile. NULL: there is none. */
+static void look_ahead(const struct heap_node *next)
 {
-	for (int i = -1; node && i < LINES_AHEAD; i++)
-		prefetch((const char *)node + FAAS_LINE * i);
+	/* From the line before: the turn begins in that. */
+	for (int i = -1; next && i < LINES_AHEAD; i++)
+		prefetch((const char *)next + FAAS_LINE * i);
 }
 
 static void make_ready(struct executor *executor, struct turn *turn, uint32_t from)
@@ -129,7 +130,7 @@ void faas__turn_charge(struct turn *turn, int64_t ns)
 struct turn *faas__turn_next(struct executor *executor)
 {
 	struct run_queue *queue = &executor->run_queue;
-	struct heap_node *first;
+	struct heap_node *first, *next = NULL;
 	struct turn *turn = NULL;
 
 	if (!faas__run_queue_has_turns(queue))
@@ -145,9 +146,9 @@ struct turn *faas__turn_next(struct executor *executor)
 		bump_relaxed(&queue->taken, 1);
 		if (first->key > queue->virtual_now)
 			queue->virtual_now = first->key;
-		first = faas__heap_first(&queue->heap);
+		next = faas__heap_first(&queue->heap);
 	}
 	faas__mutex_unlock(&queue->mu);
-	look_ahead(first);
+	look_ahead(next);
 	return turn;
 }
