@@ -433,7 +433,7 @@ static void a_close_may_come_while_an_inline_invoke_ends(void **state)
 	for (int i = 0; i < 100; i++) {
 		struct bed bed;
 		faas_function *function;
-		pthread_t callers[2];
+		pthread_t callers[8]; /* more than there are stripes on small machines */
 
 		open_threaded(&bed, FAAS_RUNTIME(.threads = 1, .allocator = &bed.memory.config));
 		bed_register(&bed, "f", ONCE(.handler = count_handle_call, .flags = FAAS_FUNCTION_INLINE));
