@@ -38,7 +38,6 @@
 #define MAGAZINE_BYTES 8192u /* of blocks in a magazine, so that large sizes hoard no more than small ones */
 #define MAGAZINE_MAX 62u     /* so that one fills a slot, */
 #define MAGAZINE_SLOT 512u   /* of this size, in slabs of their own */
-#define FETCH_AHEAD 2u       /* blocks */
 
 /* In its slab. */
 struct free_block {
@@ -409,35 +408,15 @@ seldom static struct magazine *unload(struct block_pool *pool, struct block_cach
 	return *loaded;
 }
 
-/* Most likely it was last written on another core. By the time that it is asked for, it is here. */
-static inline void fetch(const char *block, size_t size)
-{
-	prefetch_to_write(block);
-	if (size > FAAS_LINE)
-		prefetch_to_write(block + FAAS_LINE);
-	if (size > 2 * FAAS_LINE)
-		prefetch_to_write(block + 2 * FAAS_LINE);
-	if (size > 3 * FAAS_LINE)
-		prefetch_to_write(block + 3 * FAAS_LINE);
-}
-
 void *faas__block_alloc(struct block_pool *pool, struct block_cache *cache, size_t size)
 {
-	size_t class = size / BLOCK_STEP;
-	struct magazine *loaded;
 	void *block;
 
 	if (unlikely(size > BLOCK_MAX))
 		return faas__alloc_aligned(&pool->allocator, size, BLOCK_STEP);
-	loaded = cache->loaded[class];
-	if (unlikely(!loaded || loaded->count == 0)) {
-		loaded = reload(pool, cache, class);
-		if (!loaded)
-			return NULL;
-	}
-	block = loaded->blocks[--loaded->count];
-	if (likely(loaded->count >= FETCH_AHEAD))
-		fetch(loaded->blocks[loaded->count - FETCH_AHEAD], size);
+	block = faas__block_take(cache, size);
+	if (unlikely(!block) && reload(pool, cache, size / BLOCK_STEP))
+		block = faas__block_take(cache, size);
 	return block;
 }
 

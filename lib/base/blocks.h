@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/alloc.h"
+#include "base/atomics.h"
 #include "base/list.h"
 #include "base/sync.h"
 
@@ -17,6 +18,7 @@
 #define BLOCK_CLASSES (BLOCK_MAX / BLOCK_STEP + 1u) /* class = bytes / BLOCK_STEP; 0 is not used */
 #define BLOCK_MIN BLOCK_STEP
 #define BLOCK_AHEAD 6u                              /* see faas__block_ahead */
+#define BLOCK_FETCHED 2u                            /* see faas__block_take */
 
 /* Free blocks of one class. */
 struct magazine {
@@ -65,6 +67,32 @@ static inline size_t faas__block_size(size_t bytes)
 	if (bytes <= BLOCK_MIN)
 		return BLOCK_MIN;
 	return (bytes + BLOCK_STEP - 1) & ~(size_t)(BLOCK_STEP - 1);
+}
+
+/*
+ * A block of this size, BLOCK_MAX at most, if the cache has one at hand; else NULL. The one after the next was most likely
+ * last written on another core: by the time that it is asked for, it is here.
+ */
+static inline void *faas__block_take(struct block_cache *cache, size_t size)
+{
+	struct magazine *loaded = cache->loaded[size / BLOCK_STEP];
+	void *block;
+
+	if (unlikely(!loaded || loaded->count == 0))
+		return NULL;
+	block = loaded->blocks[--loaded->count];
+	if (likely(loaded->count >= BLOCK_FETCHED)) {
+		const char *ahead = loaded->blocks[loaded->count - BLOCK_FETCHED];
+
+		prefetch_to_write(ahead);
+		if (size > FAAS_LINE)
+			prefetch_to_write(ahead + FAAS_LINE);
+		if (size > 2 * FAAS_LINE)
+			prefetch_to_write(ahead + 2 * FAAS_LINE);
+		if (size > 3 * FAAS_LINE)
+			prefetch_to_write(ahead + 3 * FAAS_LINE);
+	}
+	return block;
 }
 
 /* A block of faas__block_size bytes, aligned to 64. NULL when the allocator refuses. */

@@ -15,13 +15,6 @@
 #include "base/config.h"
 #include "base/text.h"
 
-#define EIGHT (sizeof(int64_t))
-
-static size_t round_up(size_t bytes)
-{
-	return (bytes + EIGHT - 1) & ~(EIGHT - 1);
-}
-
 const struct event_rare faas__event_no_rare;
 
 /* ---- Checking ---------------------------------------------------------------------------------------------------- */
@@ -41,7 +34,7 @@ static int check_string(struct event_plan *plan, const char *text, size_t limit,
 	if (error != FAAS_OK)
 		return error;
 	*ret_length = (uint16_t)bytes;
-	plan->text_bytes += bytes + 1;
+	plan->lengths.text += bytes + 1;
 	return FAAS_OK;
 }
 
@@ -138,7 +131,7 @@ static int check_attribute(struct event_plan *plan, uint64_t index)
 		if (strcmp(attribute->name, attribute_at(plan, k, &other_copy)->name) == 0)
 			return FAAS_EATTRIBUTE;
 	error = check_attribute_value(attribute, &bytes);
-	plan->text_bytes += strlen(attribute->name) + 1 + bytes + 1;
+	plan->lengths.text += strlen(attribute->name) + 1 + bytes + 1;
 	return error;
 }
 
@@ -152,7 +145,7 @@ seldom static int check_attributes(struct event_plan *plan)
 		return FAAS_EINVAL;
 	/* An array's elements all have the size of the first. */
 	plan->attribute_stride = plan->config->attributes->struct_size;
-	plan->text_bytes = round_up(plan->text_bytes) + (size_t)count * sizeof(struct event_attribute);
+	plan->lengths.text = faas__event_round_up(plan->lengths.text) + (size_t)count * sizeof(struct event_attribute);
 	for (uint64_t i = 0; i < count; i++) {
 		int error = check_attribute(plan, i);
 
@@ -179,8 +172,8 @@ static int measure_type(struct event_plan *plan)
 	if (unlikely(!plan->config->type))
 		return FAAS_ETYPE;
 	bytes = strnlen(plan->config->type, FAAS_MAX_TYPE + 1);
-	plan->type = (uint16_t)bytes;
-	plan->text_bytes = bytes + 1;
+	plan->lengths.type = bytes;
+	plan->lengths.text = bytes + 1;
 	return unlikely(bytes > FAAS_MAX_TYPE) ? faas__event_plan_type(plan) : FAAS_OK;
 }
 
@@ -212,12 +205,14 @@ seldom static int check_rare(struct event_plan *plan)
 /* Strings and extensions. */
 static inline int check_attribute_set(struct event_plan *plan)
 {
-	int error = check_string(plan, plan->config->subject, FAAS_MAX_STRING, &plan->subject);
+	uint16_t subject;
+	int error = check_string(plan, plan->config->subject, FAAS_MAX_STRING, &subject);
 
+	plan->lengths.subject = subject;
 	plan->has_rare = has_rare(plan->config);
-	if (error == FAAS_OK && unlikely(plan->has_rare))
+	if (error == FAAS_OK && plan->has_rare)
 		error = check_rare(plan);
-	if (error == FAAS_OK && unlikely(plan->config->attribute_count > 0))
+	if (error == FAAS_OK && plan->config->attribute_count > 0)
 		error = check_attributes(plan);
 	return error;
 }
@@ -232,15 +227,14 @@ seldom static void use_default_type(struct event_plan *plan, const char *type)
 	plan->type_is_checked = true;
 }
 
-int faas__event_plan(struct event_plan *plan, const faas_event_config *config, const char *default_type,
-                     uint64_t max_data_bytes)
+/* One that is not plain, or in which something is wrong. */
+seldom static int plan_any(struct event_plan *plan, const faas_event_config *config, const char *default_type,
+                           uint64_t max_data_bytes)
 {
 	int error;
 
-	plan->hops = 0;
-	plan->type_is_checked = false;
 	plan->config = config;
-	if (unlikely(!config || config->struct_size != sizeof(*config)))
+	if (!config || config->struct_size != sizeof(*config))
 		plan->config = faas__config_read(config, &plan->copy, sizeof(plan->copy));
 	if (!plan->config || (plan->config->flags & ~FAAS_EMIT_ALL) != 0 || plan->config->wait_ms < FAAS_NEVER ||
 	    plan->config->wait_ms > FAAS_MAX_DURATION_MS || plan->config->timeout_ms < FAAS_NEVER ||
@@ -250,26 +244,44 @@ int faas__event_plan(struct event_plan *plan, const faas_event_config *config, c
 		return FAAS_ETOOBIG;
 	if (plan->config->data_bytes > 0 && !plan->config->data)
 		return FAAS_EINVAL;
-	if (unlikely(!plan->config->type) && default_type)
+	if (!plan->config->type && default_type)
 		use_default_type(plan, default_type);
 	error = measure_type(plan);
 	if (error != FAAS_OK)
 		return error;
 	error = check_attribute_set(plan);
-	if (unlikely(plan->config->unix_ns != 0))
-		plan->text_bytes = round_up(plan->text_bytes) + sizeof(int64_t);
-	plan->text_bytes = round_up(plan->text_bytes);
-	if (error == FAAS_OK && plan->text_bytes > FAAS_MAX_ATTRIBUTE_BYTES)
+	if (plan->config->unix_ns != 0)
+		plan->lengths.text = faas__event_round_up(plan->lengths.text) + sizeof(int64_t);
+	plan->lengths.text = faas__event_round_up(plan->lengths.text);
+	if (error == FAAS_OK && plan->lengths.text > FAAS_MAX_ATTRIBUTE_BYTES)
 		error = FAAS_ETOOBIG;
-	if (unlikely(plan->has_rare))
-		plan->text_bytes += sizeof(struct event_rare);
-	if (unlikely(error != FAAS_OK)) {
+	if (plan->has_rare)
+		plan->lengths.text += sizeof(struct event_rare);
+	if (error != FAAS_OK) {
 		int type_error = faas__event_plan_type(plan);
 
 		/* The first thing that is wrong is told. */
 		return type_error != FAAS_OK ? type_error : error;
 	}
-	plan->bytes = sizeof(faas_event) + plan->text_bytes + (size_t)plan->config->data_bytes + 1;
+	return FAAS_OK;
+}
+
+int faas__event_plan(struct event_plan *plan, const faas_event_config *config, const char *default_type,
+                     uint64_t max_data_bytes)
+{
+	plan->hops = 0;
+	plan->type_is_checked = false;
+	plan->has_rare = false;
+	plan->config = config;
+	if (config && config->struct_size == sizeof(*config) && !config->type && default_type)
+		use_default_type(plan, default_type);
+	if (unlikely(!config) || unlikely(!faas__event_is_plain(plan->config, max_data_bytes, &plan->lengths))) {
+		int error = plan_any(plan, plan->config, default_type, max_data_bytes);
+
+		if (error != FAAS_OK)
+			return error;
+	}
+	plan->bytes = faas__event_bytes(&plan->lengths, (size_t)plan->config->data_bytes);
 	return FAAS_OK;
 }
 
@@ -277,43 +289,13 @@ void faas__event_plan_chain(struct event_plan *plan)
 {
 	size_t bytes = faas__event_chain_bytes(plan->hops);
 
-	plan->text_bytes += bytes;
+	plan->lengths.text += bytes;
 	plan->bytes += bytes;
 }
 
 /* ---- Writing ----------------------------------------------------------------------------------------------------- */
 
-/* Most strings are short, and for those a call costs more than the copy: two pieces that overlap in the middle. */
-static inline void copy_short(char *to, const char *from, size_t bytes)
-{
-	if (bytes > 16) {
-		memcpy(to, from, bytes);
-	} else if (bytes >= 8) {
-		uint64_t first, last;
-
-		memcpy(&first, from, 8);
-		memcpy(&last, from + bytes - 8, 8);
-		memcpy(to, &first, 8);
-		memcpy(to + bytes - 8, &last, 8);
-	} else {
-		for (size_t i = 0; i < bytes; i++)
-			to[i] = from[i];
-	}
-}
-
-/* Appends a string that is most often short, with its NUL. Its offset, 0 for none. */
-static inline uint16_t put_short(faas_event *event, size_t *at, const char *text, uint16_t length)
-{
-	uint16_t offset = (uint16_t)*at;
-
-	if (!text)
-		return 0;
-	copy_short(faas__event_text(event) + offset, text, length + 1u);
-	*at += length + 1u;
-	return offset;
-}
-
-/* The same, of any bytes. */
+/* Appends bytes and a NUL. Their offset. */
 seldom static uint16_t put(faas_event *event, size_t *at, const void *bytes, size_t length)
 {
 	uint16_t offset = (uint16_t)*at;
@@ -334,7 +316,7 @@ static uint16_t put_attributes(const struct event_plan *plan, faas_event *event,
 	size_t count = (size_t)plan->config->attribute_count;
 	struct event_attribute *table;
 
-	uint16_t offset = (uint16_t)round_up(*at);
+	uint16_t offset = (uint16_t)faas__event_round_up(*at);
 
 	*at = offset;
 	table = (struct event_attribute *)(void *)(faas__event_text(event) + *at);
@@ -358,9 +340,10 @@ static uint16_t put_attributes(const struct event_plan *plan, faas_event *event,
 	return offset;
 }
 
-seldom static void put_rare(const struct event_plan *plan, faas_event *event, size_t at)
+static void put_rare(const struct event_plan *plan, faas_event *event)
 {
 	const faas_event_config *config = plan->config;
+	size_t at = plan->lengths.type + 1 + (config->subject ? plan->lengths.subject + 1 : 0);
 	struct event_rare rare = {0};
 
 	rare.source = put_string(event, &at, config->source, plan->source);
@@ -371,45 +354,40 @@ seldom static void put_rare(const struct event_plan *plan, faas_event *event, si
 	if (config->attribute_count > 0)
 		rare.attributes = put_attributes(plan, event, &at);
 	if (config->unix_ns != 0) {
-		at = round_up(at);
+		at = faas__event_round_up(at);
 		rare.unix_ns = (uint16_t)at;
 		memcpy(faas__event_text(event) + at, &config->unix_ns, sizeof(config->unix_ns));
 	}
-	event->rare = (uint16_t)(plan->text_bytes - faas__event_chain_bytes(plan->hops) - sizeof(rare));
+	event->attribute_count = (uint8_t)config->attribute_count;
+	event->rare = (uint16_t)(plan->lengths.text - faas__event_chain_bytes(plan->hops) - sizeof(rare));
 	memcpy(faas__event_text(event) + event->rare, &rare, sizeof(rare));
 }
 
-seldom static void put_chain(const struct event_plan *plan, faas_event *event)
+static void put_chain(const struct event_plan *plan, faas_event *event)
 {
-	char *end = faas__event_text(event) + plan->text_bytes;
+	char *end = faas__event_text(event) + plan->lengths.text;
 
 	memcpy(end - faas__event_chain_bytes(plan->hops), plan->chain, (plan->hops - 1u) * sizeof(uint32_t));
+}
+
+seldom static void put_more(const struct event_plan *plan, faas_event *event)
+{
+	if (plan->has_rare)
+		put_rare(plan, event);
+	if (plan->hops > 1)
+		put_chain(plan, event);
 }
 
 void faas__event_write(const struct event_plan *plan, faas_event *event, const struct event_origin *origin,
                        uint64_t sequence, int64_t stamp_ns)
 {
-	const faas_event_config *config = plan->config;
-	size_t at = 0, data_bytes = (size_t)config->data_bytes;
-
-	event->origin = origin;
-	event->sequence = sequence;
-	event->stamp_ns = stamp_ns;
-	event->data_bytes = (uint32_t)data_bytes;
-	event->attribute_count = (uint8_t)config->attribute_count;
-	event->hops = plan->hops;
-	event->rare = 0;
-	(void)put_short(event, &at, config->type, plan->type);
-	event->subject = put_short(event, &at, config->subject, plan->subject);
-	if (unlikely(plan->has_rare))
-		put_rare(plan, event, at);
-	event->data = (uint16_t)plan->text_bytes;
-	event->last_hop = plan->hops > 0 ? plan->chain[plan->hops - 1] : 0;
-	if (unlikely(plan->hops > 1))
-		put_chain(plan, event);
-	if (data_bytes > 0)
-		memcpy(faas__event_text(event) + event->data, config->data, data_bytes);
-	faas__event_text(event)[event->data + data_bytes] = 0;
+	faas__event_write_plain(plan->config, &plan->lengths, event, origin, sequence, stamp_ns);
+	if (plan->hops > 0) {
+		event->hops = plan->hops;
+		event->last_hop = plan->chain[plan->hops - 1];
+	}
+	if (unlikely(plan->has_rare || plan->hops > 1))
+		put_more(plan, event);
 }
 
 void faas__event_chain(const faas_event *event, uint32_t *numbers)

@@ -20,6 +20,16 @@ int faas__text_check(const char *text, size_t limit, size_t *ret_bytes);
  */
 int faas__type_check(const char *type, bool wildcards, int code, size_t *ret_bytes);
 
+/* The length of a text of nothing but spaces and graphic ASCII, which is always well-formed; 0: it may be another. */
+static inline size_t faas__text_plain(const char *text)
+{
+	size_t bytes = 0;
+
+	while ((unsigned char)(text[bytes] - ' ') < 0x7f - ' ')
+		bytes++;
+	return text[bytes] == 0 ? bytes : 0;
+}
+
 /* A hash of bytes, different for every seed. */
 uint64_t faas__text_hash(const char *text, size_t bytes, uint64_t seed);
 

@@ -60,12 +60,10 @@ int faas__offer_begin(struct offer *offer, faas_runtime *runtime, faas_context *
 	return FAAS_OK;
 }
 
-int64_t faas__offer_look(const struct offer *offer)
+int64_t faas__look_at_clock(faas_runtime *runtime, struct runner *runner)
 {
-	struct runner *runner = offer->runner;
-
 	if (!runner)
-		return faas__runtime_now(offer->runtime);
+		return faas__runtime_now(runtime);
 	runner->now = faas__stopwatch_now(&runner->watch, runner->now);
 	return runner->now;
 }
@@ -124,8 +122,10 @@ seldom int faas__admit_to_queue(struct offer *offer, struct lane *lane, faas_fun
 int faas__admit(struct offer *offer, struct lane *lane, faas_function *function, size_t bytes)
 {
 	int error = FAAS_OK;
+	uint64_t admitted;
 
-	if (unlikely(!faas__queue_try_reserve(function, bytes)))
+	if (unlikely(!faas__queue_seems_roomy(function, bytes, &admitted)) ||
+	    unlikely(!faas__queue_reserve_seen(function, admitted, bytes)))
 		error = faas__admit_to_queue(offer, lane, function, bytes);
 	if (error != FAAS_OK)
 		return error;

@@ -95,8 +95,8 @@ static inline int faas__intake_check(const faas_runtime *runtime);
 /* The same where it is not open to all. */
 int faas__intake_check_ending(const faas_runtime *runtime);
 
-/* The time: a thread of the pool has its stopwatch, which is cheaper than the clock. */
-int64_t faas__offer_look(const struct offer *offer);
+/* The time: a thread of the pool has its stopwatch, which is cheaper than the clock. `runner` NULL: it is none. */
+int64_t faas__look_at_clock(faas_runtime *runtime, struct runner *runner);
 
 /* Settles what was dropped. In no lane. */
 static inline void faas__offer_end(struct offer *offer);
@@ -125,7 +125,7 @@ static inline int64_t faas__offer_now(const struct offer *offer)
 {
 	int64_t published = load_relaxed(&offer->runtime->executor.published_now);
 
-	return likely(published != 0) ? published : faas__offer_look(offer);
+	return likely(published != 0) ? published : faas__look_at_clock(offer->runtime, offer->runner);
 }
 
 /* Number, time and deadline of the event. In the lane. */
@@ -149,9 +149,11 @@ static inline void faas__offer_end(struct offer *offer)
 
 static inline int faas__admit_peek(const faas_function *function, size_t bytes)
 {
+	uint64_t admitted;
+
 	if (unlikely(load_relaxed(&function->is_closed)))
 		return FAAS_ENOTFOUND;
-	return likely(faas__queue_seems_roomy(function, bytes)) ? FAAS_OK : faas__admit_peek_full(function, bytes);
+	return likely(faas__queue_seems_roomy(function, bytes, &admitted)) ? FAAS_OK : faas__admit_peek_full(function, bytes);
 }
 
 #endif

@@ -67,18 +67,6 @@ seldom static void write_keyed(faas_invocation *invocation)
 		keyed->hash = faas__text_hash(key, strlen(key), invocation->function->runtime->hash_seed);
 }
 
-static inline void write_header(faas_invocation *invocation, faas_function *function, uint32_t bytes, uint32_t refs,
-                         uint32_t flags)
-{
-	invocation->function = function;
-	invocation->block_bytes = bytes;
-	invocation->attempts = 0;
-	invocation->flags = (uint8_t)flags;
-	invocation->is_linked = LINK_NONE;
-	store_relaxed(&invocation->state, PHASE_QUEUED);
-	store_relaxed(&invocation->refs, refs);
-}
-
 faas_invocation *faas__invocation_new(faas_runtime *runtime, struct lane *lane, faas_function *function,
                                       const struct event_plan *plan, const struct parcel *parcel)
 {
@@ -90,7 +78,7 @@ faas_invocation *faas__invocation_new(faas_runtime *runtime, struct lane *lane, 
 
 	if (unlikely(!invocation))
 		return NULL;
-	write_header(invocation, function, bytes, parcel->has_handle ? 2 : 1,
+	faas__invocation_write(invocation, function, bytes, parcel->has_handle ? 2 : 1,
 	             (has_result ? INVOCATION_HAS_RESULT : 0) | (parcel->shared ? INVOCATION_SHARED_EVENT : 0) |
 	                     (parcel->is_sync ? INVOCATION_IS_SYNC : 0) | (parcel->is_private ? INVOCATION_IS_PRIVATE : 0) |
 	                     (function->is_ordered ? INVOCATION_IS_KEYED : 0));
@@ -130,7 +118,7 @@ seldom void faas__record_write(faas_invocation *block, faas_function *function, 
 {
 	struct record *record;
 
-	write_header(block, function, block->block_bytes, 1,
+	faas__invocation_write(block, function, block->block_bytes, 1,
 	             INVOCATION_HAS_RESULT | INVOCATION_IS_RECORD | (function->is_ordered ? INVOCATION_IS_KEYED : 0));
 	write_result(block, function, TIME_NEVER);
 	record = faas__record_of(block);

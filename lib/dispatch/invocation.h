@@ -268,6 +268,19 @@ struct parcel {
 	bool is_private;             /* and no handle will leave the call that makes it */
 };
 
+/* Writes the first line of a block, but for `ahead`: queued, with `refs` references. */
+static inline void faas__invocation_write(faas_invocation *invocation, faas_function *function, uint32_t bytes,
+                                          uint32_t refs, uint32_t flags)
+{
+	invocation->function = function;
+	invocation->block_bytes = bytes;
+	invocation->attempts = 0;
+	invocation->flags = (uint8_t)flags;
+	invocation->is_linked = LINK_NONE;
+	store_relaxed(&invocation->state, PHASE_QUEUED);
+	store_relaxed(&invocation->refs, refs);
+}
+
 /* Makes an invocation and, unless it is shared, its event. One reference, the queue's. NULL: no memory. */
 faas_invocation *faas__invocation_new(faas_runtime *runtime, struct lane *lane, faas_function *function,
                                       const struct event_plan *plan, const struct parcel *parcel);

@@ -16,41 +16,33 @@
 
 #define ID_CHUNK 256u
 
-/* Its address tells threads apart; nobody reads it. */
-static _Thread_local FAST_TLS char identity;
+_Thread_local FAST_TLS char faas__lane_identity;
 
-/* Threads' addresses differ by multiples of a page at least; the product's upper half depends on all of their bits. */
-static inline uint32_t stripe_index(const struct lanes *lanes)
+/* The first one is taken: somebody else is in it. */
+seldom static struct lane *enter_any_stripe(struct lanes *lanes)
 {
-	return (uint32_t)((uintptr_t)&identity * 0x9e3779b97f4a7c15u >> 32) & (lanes->stripe_count - 1);
-}
+	uint32_t at = (uint32_t)(faas__lane_stripe(lanes) - lanes->stripes);
 
-struct lane *faas__lane_stripe(faas_runtime *runtime)
-{
-	return &runtime->lanes.stripes[stripe_index(&runtime->lanes)];
-}
-
-static struct lane *enter_stripe(faas_runtime *runtime)
-{
-	struct lanes *lanes = &runtime->lanes;
-	uint32_t at = stripe_index(lanes);
-
-	for (uint32_t tries = 0;; tries++) {
+	for (uint32_t tries = 1;; tries++) {
 		struct lane *lane = &lanes->stripes[(at + tries) & (lanes->stripe_count - 1)];
-		uint64_t epoch = load_seq_cst(&lanes->epoch), nobody = 0;
 
-		if (cas_seq_cst(&lane->word, &nobody, epoch))
+		if (faas__lane_try_enter(lanes, lane))
 			return lane;
-		if ((tries & (lanes->stripe_count - 1)) == lanes->stripe_count - 1)
+		if ((tries & (lanes->stripe_count - 1)) == 0)
 			faas__thread_yield();
 	}
 }
 
 struct lane *faas__lane_enter(faas_runtime *runtime, struct runner *runner)
 {
-	if (!runner)
-		return enter_stripe(runtime);
-	(void)exchange_seq_cst(&runner->lane.word, load_seq_cst(&runtime->lanes.epoch));
+	struct lanes *lanes = &runtime->lanes;
+
+	if (!runner) {
+		struct lane *lane = faas__lane_stripe(lanes);
+
+		return likely(faas__lane_try_enter(lanes, lane)) ? lane : enter_any_stripe(lanes);
+	}
+	(void)exchange_seq_cst(&runner->lane.word, load_seq_cst(&lanes->epoch));
 	return &runner->lane;
 }
 

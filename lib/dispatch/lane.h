@@ -68,7 +68,9 @@ struct lane *faas__lane_enter(faas_runtime *runtime, struct runner *runner);
 static inline void faas__lane_leave(struct lane *lane);
 
 /* The stripe that this thread tries first. */
-struct lane *faas__lane_stripe(faas_runtime *runtime);
+static inline struct lane *faas__lane_stripe(const struct lanes *lanes);
+/* Enters a stripe unless somebody is in it. */
+static inline bool faas__lane_try_enter(const struct lanes *lanes, struct lane *lane);
 
 /* The next event number. */
 static inline uint64_t faas__lane_next_id(faas_runtime *runtime, struct lane *lane);
@@ -82,6 +84,24 @@ bool faas__lane_lease(faas_runtime *runtime, struct lane *lane, size_t bytes);
 void faas__lane_release(faas_runtime *runtime, struct lane *lane, int64_t events, int64_t bytes);
 /* Room that is taken even where there is none: for retries. */
 void faas__lane_force(faas_runtime *runtime, int64_t events, int64_t bytes);
+
+/* Its address tells threads apart; nobody reads it. */
+extern _Thread_local FAST_TLS char faas__lane_identity;
+
+static inline struct lane *faas__lane_stripe(const struct lanes *lanes)
+{
+	/* Threads' addresses differ by multiples of a page at least; the product's upper half depends on all of their bits. */
+	uint64_t product = (uintptr_t)&faas__lane_identity * 0x9e3779b97f4a7c15u;
+
+	return &lanes->stripes[(uint32_t)(product >> 32) & (lanes->stripe_count - 1)];
+}
+
+static inline bool faas__lane_try_enter(const struct lanes *lanes, struct lane *lane)
+{
+	uint64_t epoch = load_seq_cst(&lanes->epoch), nobody = 0;
+
+	return cas_seq_cst(&lane->word, &nobody, epoch);
+}
 
 static inline void faas__lane_leave(struct lane *lane)
 {

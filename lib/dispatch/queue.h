@@ -104,22 +104,22 @@ static inline bool faas__queue_has_room(const faas_function *function, uint64_t 
 	return LOAD_EVENTS(load) < function->max_events && LOAD_BYTES(load) + bytes <= function->max_bytes;
 }
 
-/* Whether there is room, as far as emitters know. */
-static inline bool faas__queue_seems_roomy(const faas_function *function, size_t bytes)
+/* Whether there is room, as far as emitters know, when this much has been admitted. */
+static inline bool faas__queue_seems_roomy(const faas_function *function, size_t bytes, uint64_t *ret_admitted)
 {
 	uint64_t released = load_acquire(&function->released_seen);
 
-	return faas__queue_has_room(function, load_relaxed(&function->admitted) - released, bytes);
+	*ret_admitted = load_relaxed(&function->admitted);
+	return faas__queue_has_room(function, *ret_admitted - released, bytes);
 }
 
-/* faas__queue_reserve where nothing stands in its way. False: no more than that it must be asked. */
-static inline bool faas__queue_try_reserve(faas_function *function, size_t bytes)
+/*
+ * faas__queue_reserve where nothing stands in its way and nothing was admitted since there was room: what is released
+ * only grows. False: no more than that it must be asked.
+ */
+static inline bool faas__queue_reserve_seen(faas_function *function, uint64_t admitted, size_t bytes)
 {
-	uint64_t released = load_acquire(&function->released_seen);
-	uint64_t admitted = load_relaxed(&function->admitted);
-
 	return likely(!load_seq_cst(&function->is_closed)) &&
-	       likely(faas__queue_has_room(function, admitted - released, bytes)) &&
 	       likely(cas_seq_cst(&function->admitted, &admitted, admitted + LOAD_EVENT + bytes));
 }
 

@@ -104,62 +104,18 @@ static void keep_list(struct lane *lane, const struct match_list *list, struct r
 	route->filtered_count = list->filtered_count;
 }
 
-/*
- * The pair of places where a type is remembered: by its end, in which types mostly differ. That three of them meet costs
- * a look-up, no more, so the hash need not withstand anybody.
- */
-static struct route_cache_entry *pair_of(struct lane *lane, const char *type, size_t bytes)
-{
-	size_t count = bytes < sizeof(uint64_t) ? bytes : sizeof(uint64_t);
-	uint64_t end = 0;
-
-	if (likely(count == sizeof(end)))
-		memcpy(&end, type + bytes - sizeof(end), sizeof(end));
-	else
-		memcpy(&end, type, count);
-	/* Folded, since a factor spreads what stands low better than what stands high. */
-	end = ((end ^ end >> 32) & 0xffffffffu) + bytes;
-	return lane->route_cache[end * 0x9e3779b97f4a7c15u >> (64 - ROUTE_CACHE_BITS)];
-}
-
-/* Types are short: a call would cost more than the comparison. Two words overlap where the last is not whole. */
-static inline bool is_same(const char *a, const char *b, size_t bytes)
-{
-	uint64_t word_a, word_b;
-
-	if (unlikely(bytes < sizeof(word_a)))
-		return memcmp(a, b, bytes) == 0;
-	for (size_t at = 0;; at += sizeof(word_a)) {
-		bool is_last = at + sizeof(word_a) >= bytes;
-
-		if (is_last)
-			at = bytes - sizeof(word_a);
-		memcpy(&word_a, a + at, sizeof(word_a));
-		memcpy(&word_b, b + at, sizeof(word_b));
-		if (word_a != word_b || is_last)
-			return word_a == word_b;
-	}
-}
-
-static inline bool knows(const struct route_cache_entry *entry, uint64_t generation, const char *type, size_t bytes)
-{
-	return entry->generation == generation && entry->type_bytes == bytes && is_same(entry->type, type, bytes);
-}
-
 int faas__route(faas_runtime *runtime, struct lane *lane, struct event_plan *plan, struct route *ret_route)
 {
 	const char *type = plan->config->type;
-	const size_t type_bytes = plan->type;
+	const size_t type_bytes = plan->lengths.type;
 	/* Before the snapshot: what is remembered under this generation is at least as new. */
 	uint64_t generation = load_seq_cst(&runtime->routes.generation);
-	struct route_cache_entry *pair = pair_of(lane, type, type_bytes), *entry = pair;
+	const struct route_cache_entry *entry = faas__route_remembered(lane, generation, type, type_bytes);
 	struct route_snapshot *snapshot;
 	struct match_list list;
 	int error;
 
-	if (unlikely(!knows(entry, generation, type, type_bytes)))
-		entry = &pair[1];
-	if (likely(entry == pair || knows(entry, generation, type, type_bytes))) {
+	if (likely(entry)) {
 		*ret_route = (struct route){.matches = entry->matches, .count = entry->count};
 		return FAAS_OK;
 	}
@@ -173,7 +129,7 @@ int faas__route(faas_runtime *runtime, struct lane *lane, struct event_plan *pla
 		error = match_all(snapshot, type, type_bytes, faas__route_hash(type, type_bytes, runtime->hash_seed), &list);
 	keep_list(lane, &list, ret_route);
 	if (error == FAAS_OK && list.filtered_count == 0)
-		remember(pair, generation, type, type_bytes, &list);
+		remember(faas__route_pair(lane, type, type_bytes), generation, type, type_bytes, &list);
 	return error;
 }
 

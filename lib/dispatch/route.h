@@ -5,10 +5,13 @@
 #ifndef FAAS_DISPATCH_ROUTE_H
 #define FAAS_DISPATCH_ROUTE_H
 
+#include <string.h>
+
 #include "base/alloc.h"
 #include "base/atomics.h"
 #include "base/list.h"
 #include "base/sync.h"
+#include "dispatch/lane.h"
 #include "faas/common.h"
 
 struct lane;
@@ -58,6 +61,59 @@ struct route {
 	struct binding *const *filtered;      /* bindings that match, but ask the event as well */
 	size_t filtered_count;
 };
+
+/*
+ * The pair of places where a type is remembered: by its end, in which types mostly differ. That three of them meet costs
+ * a look-up, no more, so the hash need not withstand anybody.
+ */
+static inline struct route_cache_entry *faas__route_pair(struct lane *lane, const char *type, size_t bytes)
+{
+	size_t count = bytes < sizeof(uint64_t) ? bytes : sizeof(uint64_t);
+	uint64_t end = 0;
+
+	if (likely(count == sizeof(end)))
+		memcpy(&end, type + bytes - sizeof(end), sizeof(end));
+	else
+		memcpy(&end, type, count);
+	/* Folded, since a factor spreads what stands low better than what stands high. */
+	end = ((end ^ end >> 32) & 0xffffffffu) + bytes;
+	return lane->route_cache[end * 0x9e3779b97f4a7c15u >> (64 - ROUTE_CACHE_BITS)];
+}
+
+/* Types are short: a call would cost more than the comparison. Two words overlap where the last is not whole. */
+static inline bool faas__route_is_same(const char *a, const char *b, size_t bytes)
+{
+	uint64_t word_a, word_b;
+
+	if (unlikely(bytes < sizeof(word_a)))
+		return memcmp(a, b, bytes) == 0;
+	for (size_t at = 0;; at += sizeof(word_a)) {
+		bool is_last = at + sizeof(word_a) >= bytes;
+
+		if (is_last)
+			at = bytes - sizeof(word_a);
+		memcpy(&word_a, a + at, sizeof(word_a));
+		memcpy(&word_b, b + at, sizeof(word_b));
+		if (word_a != word_b || is_last)
+			return word_a == word_b;
+	}
+}
+
+static inline bool faas__route_knows(const struct route_cache_entry *entry, uint64_t generation, const char *type, size_t bytes)
+{
+	return entry->generation == generation && entry->type_bytes == bytes && faas__route_is_same(entry->type, type, bytes);
+}
+
+/* What the lane remembers of a type; NULL: nothing, or nothing of this generation. */
+static inline const struct route_cache_entry *faas__route_remembered(struct lane *lane, uint64_t generation,
+                                                                     const char *type, size_t type_bytes)
+{
+	const struct route_cache_entry *pair = faas__route_pair(lane, type, type_bytes);
+
+	if (likely(faas__route_knows(pair, generation, type, type_bytes)))
+		return pair;
+	return faas__route_knows(&pair[1], generation, type, type_bytes) ? &pair[1] : NULL;
+}
 
 /* Checks the type of a planned event and looks it up. 0, FAAS_ENOMEM, or an error of the type. */
 int faas__route(faas_runtime *runtime, struct lane *lane, struct event_plan *plan, struct route *ret_route);

@@ -326,7 +326,7 @@ seldom static struct runner *guest_new(faas_runtime *runtime)
 /* The one kept at this thread's stripe, else any, else a new one. */
 struct runner *faas__guest_get(faas_runtime *runtime)
 {
-	struct runner *runner = exchange_acq_rel(&faas__lane_stripe(runtime)->idle_guest, NULL);
+	struct runner *runner = exchange_acq_rel(&faas__lane_stripe(&runtime->lanes)->idle_guest, NULL);
 
 	if (unlikely(!runner)) {
 		faas__mutex_lock(&runtime->runners_mu);
@@ -351,7 +351,7 @@ void faas__guest_put(struct runner *runner)
 	struct runner *nobody = NULL;
 
 	store_release(&runner->thread.state, THREAD_PARKED);
-	if (likely(cas_acq_rel(&faas__lane_stripe(runtime)->idle_guest, &nobody, runner)))
+	if (likely(cas_acq_rel(&faas__lane_stripe(&runtime->lanes)->idle_guest, &nobody, runner)))
 		return;
 	faas__mutex_lock(&runtime->runners_mu);
 	runner->next_idle = runtime->idle_guests;
