@@ -10,8 +10,8 @@
 #include "dispatch/runner.h"
 #include "dispatch/runtime.h"
 
-faas_context *faas__attempt_begin(struct runner *runner, faas_function *function, faas_invocation *invocation,
-                                  bool is_cold)
+static inline faas_context *begin_context(struct runner *runner, faas_function *function, faas_invocation *invocation,
+                                          bool is_cold)
 {
 	faas_context *context = &runner->contexts[runner->depth];
 
@@ -32,6 +32,12 @@ faas_context *faas__attempt_begin(struct runner *runner, faas_function *function
 	return context;
 }
 
+faas_context *faas__attempt_begin(struct runner *runner, faas_function *function, faas_invocation *invocation,
+                                  bool is_cold)
+{
+	return begin_context(runner, function, invocation, is_cold);
+}
+
 /* What few attempts leave behind. */
 seldom static void clean_up(faas_context *context)
 {
@@ -45,9 +51,14 @@ seldom static void clean_up(faas_context *context)
 		faas__defer_close(context);
 }
 
+static inline bool is_clean(const faas_context *context)
+{
+	return !context->arena.chunks && !context->answer && !context->message && !context->deferral;
+}
+
 static inline void end_attempt(faas_context *context)
 {
-	if (unlikely(context->arena.chunks || context->answer || context->message || context->deferral))
+	if (unlikely(!is_clean(context)))
 		clean_up(context);
 }
 
@@ -90,28 +101,41 @@ static bool pause_running(faas_context *context)
 	return load_acquire(&context->is_given_up) == 0;
 }
 
-/* User code of an attempt, under its deadline. */
-static int enter(faas_context *context, int64_t *now)
+static inline struct frame frame_of(faas_context *context)
+{
+	struct runner *runner = context->runner;
+
+	return (struct frame){.runtime = runner->runtime, .runner = runner, .function = context->function,
+	                      .context = context, .kind = FRAME_HANDLER};
+}
+
+/* User code of an attempt, under its deadline. `is_init`: as the context says; `frame`: as frame_of makes it. */
+static always_inline int enter_as(faas_context *context, struct frame *frame, bool is_init, int64_t *now)
 {
 	struct runner *runner = context->runner;
 	struct slot *slot = &runner->thread.slots[runner->depth];
-	struct frame frame = {.runtime = runner->runtime, .runner = runner, .function = context->function,
-	                      .context = context, .kind = FRAME_HANDLER};
 	int rc;
 
 	faas__slot_begin(slot, context, context->deadline);
-	faas__monitor_before(&runner->runtime->executor, context->deadline);
+	faas__monitor_before(&frame->runtime->executor, context->deadline);
 	runner->depth++;
-	faas__frame_push(&frame);
-	if (context->is_init)
+	faas__frame_push(frame);
+	if (is_init)
 		rc = context->function->init(context, &context->worker->state);
 	else
 		rc = context->function->handler(context, faas__event_of(context->invocation));
-	faas__frame_pop(&frame);
+	faas__frame_pop(frame);
 	runner->depth--;
 	*now = faas__stopwatch_now(&runner->watch, *now);
 	faas__slot_end(slot);
 	return rc;
+}
+
+static int enter(faas_context *context, bool is_init, int64_t *now)
+{
+	struct frame frame = frame_of(context);
+
+	return enter_as(context, &frame, is_init, now);
 }
 
 /*
@@ -159,7 +183,7 @@ seldom enum started faas__attempt_start_worker(faas_context *context, int64_t *n
 		int64_t deadline = faas__time_after(began, function->init_deadline_ns);
 
 		begin_running(context, true, began, caller_deadline(context, deadline));
-		rc = enter(context, now);
+		rc = enter(context, true, now);
 		ok = rc == 0 && *now < deadline;
 	}
 	faas__mutex_lock(&function->mu);
@@ -218,38 +242,41 @@ seldom static bool run_deferred(faas_context *context, enum end *end, int *code,
 	return true;
 }
 
-enum ran faas__attempt_run(faas_context *context, int64_t *now, struct tally *tally)
+/* The handler has returned. */
+static enum ran end_run(faas_context *context, int rc, int64_t now, struct tally *tally)
 {
 	enum ran ran = RAN;
-	enum end end;
-	bool in_time;
-	int rc, code;
+	bool in_time = now < context->deadline;
+	enum end end = !in_time ? END_TIMED_OUT : rc == 0 ? END_SUCCEEDED : END_FAILED;
+	int code = !in_time ? FAAS_ETIMEDOUT : rc == 0 ? FAAS_OK : FAAS_EFAILED;
+
+	if (unlikely(context->deferral != NULL) && end == END_SUCCEEDED &&
+	    run_deferred(context, &end, &code, now, &ran)) {
+		end_attempt(context);
+		return ran;
+	}
+	/* A completion that comes from here on comes too late. */
+	if (unlikely(context->deferral != NULL))
+		faas__defer_close(context);
+	if (!faas__settle_attempt(context, end, code, rc, now, tally)) {
+		return_from_overrun(context);
+		in_time = false;
+	}
+	end_attempt(context);
+	return in_time ? RAN : RAN_OVER;
+}
+
+enum ran faas__attempt_run(faas_context *context, int64_t *now, struct tally *tally)
+{
+	int rc;
 
 	if (unlikely(faas__has_result(context->invocation) && faas__result_of(context->invocation)->deadline <= *now)) {
 		end_before_run(context, *now, tally);
 		return RAN;
 	}
 	begin_running(context, false, *now, caller_deadline(context, faas__time_after(*now, context->function->deadline_ns)));
-	rc = enter(context, now);
-	in_time = *now < context->deadline;
-	end = !in_time ? END_TIMED_OUT : rc == 0 ? END_SUCCEEDED : END_FAILED;
-	code = !in_time ? FAAS_ETIMEDOUT : rc == 0 ? FAAS_OK : FAAS_EFAILED;
-	if (unlikely(context->deferral != NULL) && end == END_SUCCEEDED &&
-	    run_deferred(context, &end, &code, *now, &ran)) {
-		end_attempt(context);
-		return ran;
-	}
-	if (context->deferral && end != END_SUCCEEDED && rc != 0)
-		faas__defer_close(context);
-	/* A completion that comes from here on comes too late. */
-	if (unlikely(context->deferral != NULL))
-		faas__defer_close(context);
-	if (!faas__settle_attempt(context, end, code, rc, *now, tally)) {
-		return_from_overrun(context);
-		in_time = false;
-	}
-	end_attempt(context);
-	return in_time ? RAN : RAN_OVER;
+	rc = enter(context, false, now);
+	return end_run(context, rc, *now, tally);
 }
 
 static inline int64_t waited_ns(const faas_context *context)
@@ -302,22 +329,62 @@ void faas__attempt_claim_unseen(faas_context *context, struct tally *tally)
 	begin_attempt(context, 0, tally);
 }
 
+/* One that nobody else has a reference to. */
+static inline void claim_unshared(faas_context *context, struct tally *tally)
+{
+	faas_invocation *invocation = context->invocation;
+
+	context->attempt = invocation->attempts < UINT16_MAX ? invocation->attempts + 1u : UINT16_MAX;
+	store_relaxed(&invocation->state, PHASE_RUNNING);
+	begin_attempt(context, waited_ns(context), tally);
+}
+
 /* Makes a queued invocation this thread's. False: it was cancelled or claimed, or its time has passed. */
 bool faas__attempt_claim(faas_context *context, const struct taken *taken, int64_t now, struct tally *tally)
 {
 	faas_invocation *invocation = context->invocation;
 
 	if (!faas__has_result(invocation)) {
-		/* Nobody else has a reference. */
-		context->attempt = invocation->attempts < UINT16_MAX ? invocation->attempts + 1u : UINT16_MAX;
-		store_relaxed(&invocation->state, PHASE_RUNNING);
-		begin_attempt(context, waited_ns(context), tally);
+		claim_unshared(context, tally);
 		return true;
 	}
 	if (faas__result_of(invocation)->deadline <= now && faas__taken_is_ours(taken) &&
 	    faas__settle_unrun(invocation, END_EXPIRED, FAAS_ETIMEDOUT))
 		return false;
 	return faas__attempt_claim_locked(context, taken, tally);
+}
+
+uint32_t faas__attempt_run_plain(struct runner *runner, faas_function *function, struct worker *worker, uint32_t next,
+                                 int64_t until, enum ran *ret_ran)
+{
+	faas_context *context = begin_context(runner, function, NULL, false);
+	struct frame frame = frame_of(context);
+	struct tally *tally = &runner->tally;
+
+	context->worker = worker;
+	do {
+		faas_invocation *invocation = runner->batch[next].invocation;
+		int rc;
+
+		store_relaxed(&runner->batch_next, ++next);
+		/* The rest of the context is as it was begun: else this would not go on. */
+		context->invocation = invocation;
+		context->is_permanent = false;
+		context->error = "";
+		claim_unshared(context, tally);
+		begin_running(context, false, runner->now, faas__time_after(runner->now, function->deadline_ns));
+		rc = enter_as(context, &frame, false, &runner->now);
+		if (unlikely(rc != 0 || runner->now >= context->deadline) || unlikely(!is_clean(context)) ||
+		    unlikely(load_acquire(&context->is_given_up) != 0)) {
+			*ret_ran = end_run(context, rc, runner->now, tally);
+			faas__invocation_unref_in(invocation, &runner->lane);
+			break;
+		}
+		faas__settle_unasked(context, runner->now, tally);
+		faas__block_free(&frame.runtime->pool, &runner->lane.blocks, invocation, invocation->block_bytes);
+	} while (next < load_relaxed(&runner->batch_end) && runner->now <= until &&
+	         likely(!load_relaxed(&function->is_closed)) && runner->batch[next].invocation->flags == 0);
+	return next;
 }
 
 void faas__attempt_let_go(faas_function *function, faas_invocation *invocation)

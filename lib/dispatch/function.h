@@ -86,6 +86,15 @@ static inline void faas__tally_init(struct tally *tally)
 	store_relaxed(&tally->samples, 0);
 }
 
+static inline void faas__tally_sample(struct tally *tally, int64_t queued_ns, int64_t run_ns)
+{
+	uint32_t at = load_relaxed(&tally->samples);
+
+	tally->queue_ns[at] = queued_ns;
+	tally->run_ns[at] = run_ns;
+	store_release(&tally->samples, at + 1);
+}
+
 #define TALLY_STARTED 1u
 #define TALLY_COLD 0x10000u
 #define TALLY_STARTS(word) ((word) & 0xffffu)
@@ -407,7 +416,11 @@ bool faas__key_may_retry(faas_function *function, faas_invocation *invocation) h
 faas_invocation *faas__key_head(faas_function *function, faas_invocation *invocation) holds_lock(function->mu);
 
 /* Around an attempt of a keyed invocation: from its choice to its handler's return. */
-void faas__key_hold(faas_invocation *invocation);
+static inline void faas__key_hold(faas_invocation *invocation)
+{
+	if (unlikely(faas__is_keyed(invocation)))
+		faas__keyed_of(invocation)->running++;
+}
 void faas__key_let_go(faas_function *function, faas_invocation *invocation) holds_lock(function->mu);
 
 /* ---- rate.c ------------------------------------------------------------------------------------------------------ */

@@ -211,12 +211,6 @@ faas_invocation *faas__key_head(faas_function *function, faas_invocation *invoca
 	return head ? head : invocation;
 }
 
-void faas__key_hold(faas_invocation *invocation)
-{
-	if (unlikely(faas__is_keyed(invocation)))
-		faas__keyed_of(invocation)->running++;
-}
-
 void faas__key_let_go(faas_function *function, faas_invocation *invocation)
 {
 	if (likely(!faas__is_keyed(invocation)))

@@ -178,15 +178,9 @@ static uint64_t load_of(const faas_invocation *invocation)
 /* From the inbox, or the n-th local queue. */
 static faas_invocation *pop_inbox(faas_function *function, uint32_t queue) holds_lock(function->mu)
 {
-	struct local_queue *local = likely(queue == 0) ? NULL : &locals_of(function)[queue - 1];
-	struct mpsc_node *node = faas__mpsc_pop(likely(!local) ? &function->inbox_in : &local->in,
-	                                        likely(!local) ? &function->inbox_out : &local->out);
-	faas_invocation *invocation = node ? container_of(node, faas_invocation, node) : NULL;
+	struct local_queue *local = queue == 0 ? NULL : &locals_of(function)[queue - 1];
 
-	/* One after the other, each would have to come from another core before it tells where the next one is. */
-	if (invocation)
-		prefetch_to_write(invocation->ahead);
-	return invocation;
+	return faas__queue_pop_from(local ? &local->in : &function->inbox_in, local ? &local->out : &function->inbox_out);
 }
 
 /* One out of the inbox goes to the end of what may begin, or behind its key. */
@@ -235,15 +229,6 @@ static faas_invocation *pop_filed(faas_function *function) holds_lock(function->
 	return invocation;
 }
 
-static faas_invocation *count_popped(faas_invocation *invocation, uint64_t *ret_freed)
-{
-	if (invocation) {
-		invocation->is_linked = LINK_TAKEN;
-		*ret_freed += load_of(invocation);
-	}
-	return invocation;
-}
-
 /* From the next queue that is not empty. */
 seldom static faas_invocation *pop_elsewhere(faas_function *function, uint32_t *queue) holds_lock(function->mu)
 {
@@ -260,7 +245,7 @@ seldom static faas_invocation *pop_elsewhere(faas_function *function, uint32_t *
 	return invocation;
 }
 
-faas_invocation *faas__queue_pop(faas_function *function, uint32_t *queue, uint64_t *ret_freed)
+faas_invocation *faas__queue_pop_any(faas_function *function, uint32_t *queue, uint64_t *ret_freed)
 {
 	faas_invocation *invocation = unlikely(function->is_ordered) ? sort_inbox(function) : NULL;
 
@@ -268,10 +253,10 @@ faas_invocation *faas__queue_pop(faas_function *function, uint32_t *queue, uint6
 		invocation = pop_filed(function);
 	if (!invocation && likely(!function->is_ordered)) {
 		invocation = pop_inbox(function, *queue);
-		if (unlikely(!invocation))
+		if (!invocation)
 			invocation = pop_elsewhere(function, queue);
 	}
-	return count_popped(invocation, ret_freed);
+	return invocation ? faas__queue_count_popped(invocation, ret_freed) : NULL;
 }
 
 seldom faas_invocation *faas__queue_pop_oldest(faas_function *function, uint64_t *ret_freed)
@@ -286,7 +271,7 @@ seldom faas_invocation *faas__queue_pop_oldest(faas_function *function, uint64_t
 		invocation = container_of(function->arrivals.next, struct keyed, arrival)->of;
 		unlink_filed(function, invocation);
 	}
-	return count_popped(invocation, ret_freed);
+	return invocation ? faas__queue_count_popped(invocation, ret_freed) : NULL;
 }
 
 seldom void faas__queue_put_back(faas_function *function, const struct taken *taken, size_t count, struct put_back *ret)

@@ -28,7 +28,10 @@ uint32_t faas__queue_choose(faas_function *function, const struct runner *runner
  * The next invocation, perhaps one that is settled or claimed by now; NULL: none can be reached. Its room is free.
  * From `*queue`; where that is empty, from the next that is not, which it then is.
  */
-faas_invocation *faas__queue_pop(faas_function *function, uint32_t *queue, uint64_t *ret_freed)
+static inline faas_invocation *faas__queue_pop(faas_function *function, uint32_t *queue, uint64_t *ret_freed)
+	holds_lock(function->mu);
+/* The same where it does not come from the inbox alone, or nothing is there. */
+faas_invocation *faas__queue_pop_any(faas_function *function, uint32_t *queue, uint64_t *ret_freed)
 	holds_lock(function->mu);
 
 /* What came of putting invocations back, to be dealt with out of the lock. */
@@ -89,6 +92,36 @@ void faas__queue_end_rest(faas_function *function, uint64_t rest, uint64_t back)
 
 /* Room has been given back: returns it to the runtime, and wakes emitters that wait for it. */
 void faas__queue_freed(faas_function *function, uint64_t freed);
+
+static inline faas_invocation *faas__queue_count_popped(faas_invocation *invocation, uint64_t *ret_freed)
+{
+	invocation->is_linked = LINK_TAKEN;
+	*ret_freed += LOAD_EVENT + faas__invocation_bytes(invocation);
+	return invocation;
+}
+
+/* NULL: there is none, or it cannot be reached. */
+static inline faas_invocation *faas__queue_pop_from(struct mpsc_in *in, struct mpsc_out *out)
+{
+	struct mpsc_node *node = faas__mpsc_pop(in, out);
+	faas_invocation *invocation = node ? container_of(node, faas_invocation, node) : NULL;
+
+	/* One after the other, each would have to come from another core before it tells where the next one is. */
+	if (invocation)
+		prefetch_to_write(invocation->ahead);
+	return invocation;
+}
+
+static inline faas_invocation *faas__queue_pop(faas_function *function, uint32_t *queue, uint64_t *ret_freed)
+{
+	if (likely(*queue == 0) && likely(!function->is_ordered) && likely(list_empty(&function->backlog))) {
+		faas_invocation *invocation = faas__queue_pop_from(&function->inbox_in, &function->inbox_out);
+
+		if (likely(invocation))
+			return faas__queue_count_popped(invocation, ret_freed);
+	}
+	return faas__queue_pop_any(function, queue, ret_freed);
+}
 
 /* All that counts against the bounds. */
 static inline uint64_t faas__queue_load(const faas_function *function)

@@ -114,7 +114,7 @@ static void run_batch(struct runner *runner, faas_function *function, struct cho
 	struct put_back rest;
 	uint64_t freed;
 
-	for (i = 0; i < load_relaxed(&runner->batch_end) && started == STARTED && ran == RAN; i++) {
+	for (i = 0; i < load_relaxed(&runner->batch_end) && started == STARTED && ran == RAN;) {
 		bool is_cold = choice->is_cold && count == 0;
 
 		/* Unregistered or closed: what was not begun is cancelled. */
@@ -122,8 +122,12 @@ static void run_batch(struct runner *runner, faas_function *function, struct cho
 			break;
 		if (unlikely(i > 0 && runner->now - began > BATCH_LIMIT_NS))
 			break;
-		store_relaxed(&runner->batch_next, i + 1);
-		ran = run_one(runner, function, choice->worker, &runner->batch[i], is_cold, &runner->tally, &started);
+		if (likely(!is_cold && runner->batch[i].invocation->flags == 0)) {
+			i = faas__attempt_run_plain(runner, function, choice->worker, i, began + BATCH_LIMIT_NS, &ran);
+		} else {
+			store_relaxed(&runner->batch_next, ++i);
+			ran = run_one(runner, function, choice->worker, &runner->batch[i - 1], is_cold, &runner->tally, &started);
+		}
 		count = TALLY_STARTS(load_relaxed(&runner->tally.started));
 	}
 	faas__turn_charge(&function->turn, runner->now - began + LEAST_CHARGE_NS * (int64_t)count - choice->charged);

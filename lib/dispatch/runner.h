@@ -130,6 +130,14 @@ enum ran { RAN, RAN_OVER, RAN_DEFERRED };
 /* Calls the handler, settles or retries or defers, ends the attempt. */
 enum ran faas__attempt_run(faas_context *context, int64_t *now, struct tally *tally);
 
+/*
+ * All of these in one piece, for those of the batch, from the `next` on, that have no result and no other flags: one after
+ * the other, in a warm worker, until one goes not so well, or is another kind, or `until`; but at least one. Drops their
+ * references. The next one, and how the last one ran.
+ */
+uint32_t faas__attempt_run_plain(struct runner *runner, faas_function *function, struct worker *worker, uint32_t next,
+                                 int64_t until, enum ran *ret_ran);
+
 /* ---- context.c --------------------------------------------------------------------------------------------------- */
 
 /* What a call on the context returned, for faas_context_error; a chain was described where it was found too long. */
@@ -174,6 +182,15 @@ bool faas__settle_abandon(faas_invocation *invocation, enum end end, int64_t now
 /* The thread that ran it: how the attempt ended. False: it had been abandoned. */
 bool faas__settle_attempt(faas_context *context, enum end end, int code, int handler_result, int64_t now,
                           struct tally *tally);
+
+/* A success that nobody can ask for, or only the caller that waits, and that nothing follows; it was not abandoned. */
+static inline void faas__settle_unasked(faas_context *context, int64_t now, struct tally *tally)
+{
+	store_relaxed(&context->invocation->state, PHASE_SETTLED);
+	faas__tally_sample(tally, context->queued_ns, now - context->started);
+	bump_release(&tally->ended[END_SUCCEEDED], 1);
+	bump_release(&tally->published, 1);
+}
 
 /* Wakes who waits for the object at this address. */
 void faas__wake_waiters(faas_runtime *runtime, const void *object);

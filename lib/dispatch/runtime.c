@@ -31,11 +31,6 @@ int64_t faas__ms_to_ns(int64_t ms)
 	return ms == FAAS_NEVER ? TIME_NEVER : ms * NS_PER_MS;
 }
 
-int64_t faas__time_after(int64_t now, int64_t duration_ns)
-{
-	return duration_ns >= TIME_NEVER - now ? TIME_NEVER : now + duration_ns;
-}
-
 bool faas__is_duration(int64_t ms)
 {
 	return ms >= FAAS_NEVER && ms <= FAAS_MAX_DURATION_MS;

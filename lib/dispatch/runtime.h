@@ -129,7 +129,10 @@ void faas__log(faas_runtime *runtime, int32_t level, const char *function, const
 /* Milliseconds as given in configs; FAAS_NEVER becomes TIME_NEVER. */
 int64_t faas__ms_to_ns(int64_t ms);
 /* A time from now; TIME_NEVER stays. */
-int64_t faas__time_after(int64_t now, int64_t duration_ns);
+static inline int64_t faas__time_after(int64_t now, int64_t duration_ns)
+{
+	return duration_ns >= TIME_NEVER - now ? TIME_NEVER : now + duration_ns;
+}
 /* Whether a duration from a config is FAAS_NEVER or in range. */
 bool faas__is_duration(int64_t ms);
 

@@ -233,15 +233,6 @@ seldom bool faas__settle_abandon(faas_invocation *invocation, enum end end, int6
 	return true;
 }
 
-static void add_sample(struct tally *tally, int64_t queued_ns, int64_t run_ns)
-{
-	uint32_t at = load_relaxed(&tally->samples);
-
-	tally->queue_ns[at] = queued_ns;
-	tally->run_ns[at] = run_ns;
-	bump_release(&tally->samples, 1);
-}
-
 /* Waits for whoever abandoned the attempt to be done with it. */
 static void await_abandoned(faas_context *context)
 {
@@ -294,10 +285,7 @@ static bool settle_quietly(faas_context *context, int64_t now, struct tally *tal
 		await_abandoned(context);
 		return false;
 	}
-	store_relaxed(&context->invocation->state, PHASE_SETTLED);
-	add_sample(tally, context->queued_ns, now - context->started);
-	bump_release(&tally->ended[END_SUCCEEDED], 1);
-	bump_release(&tally->published, 1);
+	faas__settle_unasked(context, now, tally);
 	return true;
 }
 
@@ -321,7 +309,7 @@ bool faas__settle_attempt(faas_context *context, enum end end, int code, int han
 		return false;
 	}
 	if (was_run)
-		add_sample(tally, context->queued_ns, now - context->started);
+		faas__tally_sample(tally, context->queued_ns, now - context->started);
 	how = (struct attempt_end){
 		.code = code,
 		.handler_result = end == END_FAILED ? handler_result : 0,

@@ -30,29 +30,41 @@ static struct histogram *histogram_of(faas_function *function, struct histogram 
 	return *at;
 }
 
-void faas__count_run(faas_function *function, int64_t queued_ns, int64_t run_ns)
+static inline void count_runs(faas_function *function, const int64_t *queue_ns, const int64_t *run_ns, uint32_t count)
+	holds_lock(function->mu)
 {
 	struct service *service = faas__service(function);
 	struct histogram *queue = histogram_of(function, &service->queue_histogram);
 	struct histogram *run = histogram_of(function, &service->run_histogram);
+	struct counts *counts = &service->counts;
+	struct duration_sum queue_time = counts->queue_time, run_time = counts->run_time;
+	uint64_t billed_ms = counts->billed_ms;
 
-	if (queue)
-		queue->counts[faas__histogram_bucket(queued_ns)]++;
-	if (run)
-		run->counts[faas__histogram_bucket(run_ns)]++;
-	faas__duration_add(&service->counts.queue_time, queued_ns);
-	faas__duration_add(&service->counts.run_time, run_ns);
-	service->counts.requests++;
-	service->counts.billed_ms += faas__billed_ms(run_ns);
+	for (uint32_t i = 0; i < count; i++) {
+		if (likely(queue))
+			queue->counts[faas__histogram_bucket(queue_ns[i])]++;
+		if (likely(run))
+			run->counts[faas__histogram_bucket(run_ns[i])]++;
+		faas__duration_add(&queue_time, queue_ns[i]);
+		faas__duration_add(&run_time, run_ns[i]);
+		billed_ms += faas__billed_ms(run_ns[i]);
+	}
+	counts->queue_time = queue_time;
+	counts->run_time = run_time;
+	counts->billed_ms = billed_ms;
+	counts->requests += count;
+}
+
+void faas__count_run(faas_function *function, int64_t queued_ns, int64_t run_ns)
+{
+	count_runs(function, &queued_ns, &run_ns, 1);
 }
 
 void faas__tally_fold(faas_function *function, struct tally *tally)
 {
 	struct counts *counts = &faas__service(function)->counts;
-	uint32_t samples = load_relaxed(&tally->samples);
 
-	for (uint32_t i = 0; i < samples; i++)
-		faas__count_run(function, tally->queue_ns[i], tally->run_ns[i]);
+	count_runs(function, tally->queue_ns, tally->run_ns, load_relaxed(&tally->samples));
 	for (size_t i = 0; i < END_COUNT; i++) {
 		counts->started_ends[i] += load_relaxed(&tally->ended[i]);
 		store_relaxed(&tally->ended[i], 0);

@@ -9,37 +9,11 @@
 
 #include "base/atomics.h"
 
-#define FIRST_SHIFT 6u /* bucket 0 begins at 4 << 6 = 256 ns */
 #define END_NS ((uint64_t)8 << 37) /* where the last bucket would end */
-
-static uint32_t highest_bit(uint64_t x)
-{
-#if defined(__GNUC__)
-	return 63u - (uint32_t)__builtin_clzll(x);
-#else
-	uint32_t bit = 0;
-
-	while (x >>= 1)
-		bit++;
-	return bit;
-#endif
-}
-
-uint8_t faas__histogram_bucket(int64_t ns)
-{
-	uint64_t value = ns > 0 ? (uint64_t)ns : 0;
-	uint32_t shift, bucket;
-
-	if (value < 4u << FIRST_SHIFT)
-		return 0;
-	shift = highest_bit(value) - 2;
-	bucket = (shift - FIRST_SHIFT) * 4 + (uint32_t)(value >> shift) - 4;
-	return (uint8_t)(bucket < HISTOGRAM_BUCKETS ? bucket : HISTOGRAM_BUCKETS - 1);
-}
 
 uint64_t faas__histogram_value(uint32_t bucket)
 {
-	uint32_t shift = FIRST_SHIFT + bucket / 4;
+	uint32_t shift = HISTOGRAM_FIRST_SHIFT + bucket / 4;
 
 	/* The middle: half a bucket's width above its lower bound. */
 	return ((uint64_t)(4 + bucket % 4) << shift) + ((uint64_t)1 << (shift - 1));

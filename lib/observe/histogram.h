@@ -24,8 +24,33 @@ struct duration_sum {
 	uint64_t max_ns;
 };
 
+#define HISTOGRAM_FIRST_SHIFT 6u /* bucket 0 begins at 4 << 6 = 256 ns */
+
+static inline uint32_t faas__highest_bit(uint64_t x)
+{
+#if defined(__GNUC__)
+	return 63u - (uint32_t)__builtin_clzll(x);
+#else
+	uint32_t bit = 0;
+
+	while (x >>= 1)
+		bit++;
+	return bit;
+#endif
+}
+
 /* The bucket of a duration; one below 0 counts as 0. */
-uint8_t faas__histogram_bucket(int64_t ns);
+static inline uint8_t faas__histogram_bucket(int64_t ns)
+{
+	uint64_t value = ns > 0 ? (uint64_t)ns : 0;
+	uint32_t shift, bucket;
+
+	if (value < 4u << HISTOGRAM_FIRST_SHIFT)
+		return 0;
+	shift = faas__highest_bit(value) - 2;
+	bucket = (shift - HISTOGRAM_FIRST_SHIFT) * 4 + (uint32_t)(value >> shift) - 4;
+	return (uint8_t)(bucket < HISTOGRAM_BUCKETS ? bucket : HISTOGRAM_BUCKETS - 1);
+}
 
 /* The duration that stands for a bucket. */
 uint64_t faas__histogram_value(uint32_t bucket);
