@@ -422,22 +422,11 @@ void *faas__block_alloc(struct block_pool *pool, struct block_cache *cache, size
 
 void faas__block_free(struct block_pool *pool, struct block_cache *cache, void *memory, size_t size)
 {
-	size_t class = size / BLOCK_STEP;
-	struct magazine *loaded;
-
-	if (unlikely(size > BLOCK_MAX)) {
+	if (unlikely(size > BLOCK_MAX))
 		faas__free_aligned(&pool->allocator, memory, size, BLOCK_STEP);
-		return;
-	}
-	loaded = cache->loaded[class];
-	if (unlikely(!loaded || loaded->count == loaded->capacity)) {
-		loaded = unload(pool, cache, class);
-		if (!loaded) {
-			give_one(pool, &pool->depots[class], memory);
-			return;
-		}
-	}
-	loaded->blocks[loaded->count++] = memory;
+	else if (unlikely(!faas__block_put(cache, memory, size)) &&
+	         (!unload(pool, cache, size / BLOCK_STEP) || !faas__block_put(cache, memory, size)))
+		give_one(pool, &pool->depots[size / BLOCK_STEP], memory);
 }
 
 void *faas__block_alloc_alone(struct block_pool *pool, size_t size)

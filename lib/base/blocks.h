@@ -95,6 +95,17 @@ static inline void *faas__block_take(struct block_cache *cache, size_t size)
 	return block;
 }
 
+/* Gives a block of this size, BLOCK_MAX at most, back to the cache. False: it has no room at hand. */
+static inline bool faas__block_put(struct block_cache *cache, void *block, size_t size)
+{
+	struct magazine *loaded = cache->loaded[size / BLOCK_STEP];
+
+	if (unlikely(!loaded || loaded->count == loaded->capacity))
+		return false;
+	loaded->blocks[loaded->count++] = block;
+	return true;
+}
+
 /* A block of faas__block_size bytes, aligned to 64. NULL when the allocator refuses. */
 void *faas__block_alloc(struct block_pool *pool, struct block_cache *cache, size_t size);
 void faas__block_free(struct block_pool *pool, struct block_cache *cache, void *block, size_t size);

@@ -12,10 +12,8 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 
 #include "base/atomics.h"
-#include "base/text.h"
 #include "faas/event.h"
 
 /* What the events of one runtime share. */
@@ -122,74 +120,11 @@ static inline size_t faas__event_bytes(const struct event_lengths *lengths, size
 }
 
 /* Measures a plain event. False: it is not plain, or something is wrong with it. The type is left to be checked. */
-static inline bool faas__event_is_plain(const faas_event_config *config, uint64_t max_data_bytes,
-                                        struct event_lengths *ret_lengths)
-{
-	struct event_lengths lengths = {0};
-
-	if (unlikely(config->struct_size != sizeof(*config)) ||
-	    unlikely((config->flags | config->timeout_ms | config->reserved | config->unix_ns |
-	              (int64_t)config->attribute_count) != 0) ||
-	    unlikely(config->source || config->id || config->datacontenttype || config->dataschema || config->key) ||
-	    unlikely(config->wait_ms < FAAS_NEVER || config->wait_ms > FAAS_MAX_DURATION_MS) ||
-	    unlikely(config->data_bytes > max_data_bytes || (!config->data && config->data_bytes > 0) || !config->type))
-		return false;
-	lengths.type = strnlen(config->type, FAAS_MAX_TYPE + 1);
-	lengths.text = lengths.type + 1;
-	if (config->subject) {
-		lengths.subject = faas__text_plain(config->subject);
-		lengths.text += lengths.subject + 1;
-		if (unlikely(lengths.subject == 0 || lengths.subject > FAAS_MAX_STRING))
-			return false;
-	}
-	lengths.text = faas__event_round_up(lengths.text);
-	*ret_lengths = lengths;
-	return likely(lengths.type <= FAAS_MAX_TYPE);
-}
-
-/* Most strings are short, and for those a call costs more than the copy: two pieces that overlap in the middle. */
-static inline void faas__event_copy_short(char *to, const char *from, size_t bytes)
-{
-	if (bytes > 16) {
-		memcpy(to, from, bytes);
-	} else if (bytes >= 8) {
-		uint64_t first, last;
-
-		memcpy(&first, from, 8);
-		memcpy(&last, from + bytes - 8, 8);
-		memcpy(to, &first, 8);
-		memcpy(to + bytes - 8, &last, 8);
-	} else {
-		for (size_t i = 0; i < bytes; i++)
-			to[i] = from[i];
-	}
-}
+bool faas__event_is_plain(const faas_event_config *config, uint64_t max_data_bytes, struct event_lengths *ret_lengths);
 
 /* Writes a plain event, or what others have in common with one. */
-static inline void faas__event_write_plain(const faas_event_config *config, const struct event_lengths *lengths,
-                                           faas_event *event, const struct event_origin *origin, uint64_t sequence,
-                                           int64_t stamp_ns)
-{
-	char *text = faas__event_text(event), *data = text + lengths->text;
-	size_t data_bytes = (size_t)config->data_bytes;
-
-	event->origin = origin;
-	event->sequence = sequence;
-	event->stamp_ns = stamp_ns;
-	event->data_bytes = (uint32_t)data_bytes;
-	event->last_hop = 0;
-	event->subject = lengths->subject > 0 ? (uint16_t)(lengths->type + 1) : 0;
-	event->rare = 0;
-	event->data = (uint16_t)lengths->text;
-	event->attribute_count = 0;
-	event->hops = 0;
-	faas__event_copy_short(text, config->type, lengths->type + 1);
-	if (lengths->subject > 0)
-		faas__event_copy_short(text + lengths->type + 1, config->subject, lengths->subject + 1);
-	if (data_bytes > 0)
-		memcpy(data, config->data, data_bytes);
-	data[data_bytes] = 0;
-}
+void faas__event_write_plain(const faas_event_config *config, const struct event_lengths *lengths, faas_event *event,
+                             const struct event_origin *origin, uint64_t sequence, int64_t stamp_ns);
 
 /* ---- All events -------------------------------------------------------------------------------------------------- */
 

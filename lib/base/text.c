@@ -37,7 +37,7 @@ static bool is_barred(uint32_t code)
 	return code <= 0x9f || (code >= 0xfdd0 && code <= 0xfdef) || (code & 0xfffe) == 0xfffe;
 }
 
-int faas__text_check(const char *text, size_t limit, size_t *ret_bytes)
+seldom int faas__text_check(const char *text, size_t limit, size_t *ret_bytes)
 {
 	const unsigned char *at = (const unsigned char *)text;
 	size_t i = 0;
@@ -73,7 +73,7 @@ static bool is_token(const unsigned char *token, size_t bytes, unsigned char end
 	return token[0] != '>' || (wildcards && end == 0);
 }
 
-seldom int faas__type_check(const char *type, bool wildcards, int code, size_t *ret_bytes)
+int faas__type_check(const char *type, bool wildcards, int code, size_t *ret_bytes)
 {
 	const unsigned char *const first = (const unsigned char *)type;
 	const unsigned char *at = first, *token = first;

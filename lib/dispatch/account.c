@@ -154,31 +154,15 @@ static void add_rejections(struct rejections *to, const struct rejections *from)
 	to->other += from->other;
 }
 
+/* All are sums of the same kind, but for the two last. */
 static void add_counts(struct counts *to, const struct counts *from)
 {
-	to->started += from->started;
-	to->cold += from->cold;
-	for (size_t i = 0; i < END_COUNT; i++) {
-		to->started_ends[i] += from->started_ends[i];
-		to->unstarted_ends[i] += from->unstarted_ends[i];
-	}
-	to->retries += from->retries;
-	to->deferrals += from->deferrals;
-	to->letters_added += from->letters_added;
-	to->letters_redriven += from->letters_redriven;
-	to->letters_lost += from->letters_lost;
-	to->records += from->records;
-	to->records_refused += from->records_refused;
-	to->overruns += from->overruns;
-	to->overrunning += from->overrunning;
-	to->provisioned_starts += from->provisioned_starts;
-	to->init_failures += from->init_failures;
-	to->init_ns += from->init_ns;
-	for (size_t i = 0; i < RETIRED_COUNT; i++)
-		to->retired[i] += from->retired[i];
-	to->workers_peak += from->workers_peak;
-	to->requests += from->requests;
-	to->billed_ms += from->billed_ms;
+	uint64_t *sums = (uint64_t *)to;
+	const uint64_t *more = (const uint64_t *)from;
+
+	_Static_assert(offsetof(struct counts, queue_time) % sizeof(*sums) == 0, "nothing but sums before");
+	for (size_t i = 0; i < offsetof(struct counts, queue_time) / sizeof(*sums); i++)
+		sums[i] += more[i];
 	faas__duration_merge(&to->queue_time, &from->queue_time);
 	faas__duration_merge(&to->run_time, &from->run_time);
 }

@@ -109,8 +109,8 @@ static inline struct frame frame_of(faas_context *context)
 	                      .context = context, .kind = FRAME_HANDLER};
 }
 
-/* User code of an attempt, under its deadline. `is_init`: as the context says; `frame`: as frame_of makes it. */
-static always_inline int enter_as(faas_context *context, struct frame *frame, bool is_init, int64_t *now)
+/* User code of an attempt, under its deadline. `event` NULL: the init; `frame`: as frame_of makes it. */
+static always_inline int enter_as(faas_context *context, struct frame *frame, const faas_event *event, int64_t *now)
 {
 	struct runner *runner = context->runner;
 	struct slot *slot = &runner->thread.slots[runner->depth];
@@ -120,10 +120,10 @@ static always_inline int enter_as(faas_context *context, struct frame *frame, bo
 	faas__monitor_before(&frame->runtime->executor, context->deadline);
 	runner->depth++;
 	faas__frame_push(frame);
-	if (is_init)
-		rc = context->function->init(context, &context->worker->state);
+	if (event)
+		rc = context->function->handler(context, event);
 	else
-		rc = context->function->handler(context, faas__event_of(context->invocation));
+		rc = context->function->init(context, &context->worker->state);
 	faas__frame_pop(frame);
 	runner->depth--;
 	*now = faas__stopwatch_now(&runner->watch, *now);
@@ -131,11 +131,11 @@ static always_inline int enter_as(faas_context *context, struct frame *frame, bo
 	return rc;
 }
 
-static int enter(faas_context *context, bool is_init, int64_t *now)
+static int enter(faas_context *context, const faas_event *event, int64_t *now)
 {
 	struct frame frame = frame_of(context);
 
-	return enter_as(context, &frame, is_init, now);
+	return enter_as(context, &frame, event, now);
 }
 
 /*
@@ -183,7 +183,7 @@ seldom enum started faas__attempt_start_worker(faas_context *context, int64_t *n
 		int64_t deadline = faas__time_after(began, function->init_deadline_ns);
 
 		begin_running(context, true, began, caller_deadline(context, deadline));
-		rc = enter(context, true, now);
+		rc = enter(context, NULL, now);
 		ok = rc == 0 && *now < deadline;
 	}
 	faas__mutex_lock(&function->mu);
@@ -275,7 +275,7 @@ enum ran faas__attempt_run(faas_context *context, int64_t *now, struct tally *ta
 		return RAN;
 	}
 	begin_running(context, false, *now, caller_deadline(context, faas__time_after(*now, context->function->deadline_ns)));
-	rc = enter(context, false, now);
+	rc = enter(context, faas__event_of(context->invocation), now);
 	return end_run(context, rc, *now, tally);
 }
 
@@ -329,23 +329,16 @@ void faas__attempt_claim_unseen(faas_context *context, struct tally *tally)
 	begin_attempt(context, 0, tally);
 }
 
-/* One that nobody else has a reference to. */
-static inline void claim_unshared(faas_context *context, struct tally *tally)
-{
-	faas_invocation *invocation = context->invocation;
-
-	context->attempt = invocation->attempts < UINT16_MAX ? invocation->attempts + 1u : UINT16_MAX;
-	store_relaxed(&invocation->state, PHASE_RUNNING);
-	begin_attempt(context, waited_ns(context), tally);
-}
-
 /* Makes a queued invocation this thread's. False: it was cancelled or claimed, or its time has passed. */
 bool faas__attempt_claim(faas_context *context, const struct taken *taken, int64_t now, struct tally *tally)
 {
 	faas_invocation *invocation = context->invocation;
 
 	if (!faas__has_result(invocation)) {
-		claim_unshared(context, tally);
+		/* Nobody else has a reference. */
+		context->attempt = invocation->attempts < UINT16_MAX ? invocation->attempts + 1u : UINT16_MAX;
+		store_relaxed(&invocation->state, PHASE_RUNNING);
+		begin_attempt(context, waited_ns(context), tally);
 		return true;
 	}
 	if (faas__result_of(invocation)->deadline <= now && faas__taken_is_ours(taken) &&
@@ -364,6 +357,7 @@ uint32_t faas__attempt_run_plain(struct runner *runner, faas_function *function,
 	context->worker = worker;
 	do {
 		faas_invocation *invocation = runner->batch[next].invocation;
+		faas_event *event = (faas_event *)(invocation + 1);
 		int rc;
 
 		store_relaxed(&runner->batch_next, ++next);
@@ -371,9 +365,11 @@ uint32_t faas__attempt_run_plain(struct runner *runner, faas_function *function,
 		context->invocation = invocation;
 		context->is_permanent = false;
 		context->error = "";
-		claim_unshared(context, tally);
-		begin_running(context, false, runner->now, faas__time_after(runner->now, function->deadline_ns));
-		rc = enter_as(context, &frame, false, &runner->now);
+		context->started = runner->now;
+		context->deadline = faas__time_after(runner->now, function->deadline_ns);
+		store_relaxed(&invocation->state, PHASE_RUNNING);
+		begin_attempt(context, runner->now - event->stamp_ns, tally);
+		rc = enter_as(context, &frame, event, &runner->now);
 		if (unlikely(rc != 0 || runner->now >= context->deadline) || unlikely(!is_clean(context)) ||
 		    unlikely(load_acquire(&context->is_given_up) != 0)) {
 			*ret_ran = end_run(context, rc, runner->now, tally);
@@ -383,7 +379,7 @@ uint32_t faas__attempt_run_plain(struct runner *runner, faas_function *function,
 		faas__settle_unasked(context, runner->now, tally);
 		faas__block_free(&frame.runtime->pool, &runner->lane.blocks, invocation, invocation->block_bytes);
 	} while (next < load_relaxed(&runner->batch_end) && runner->now <= until &&
-	         likely(!load_relaxed(&function->is_closed)) && runner->batch[next].invocation->flags == 0);
+	         likely(!load_relaxed(&function->is_closed)) && faas__is_plain(runner->batch[next].invocation));
 	return next;
 }
 

@@ -36,7 +36,7 @@ faas_invocation *faas__parcel_make(struct offer *offer, struct lane *lane, faas_
 }
 
 /* An invocation that nobody has seen. */
-void faas__parcel_unmake(struct lane *lane, faas_invocation *invocation)
+seldom void faas__parcel_unmake(struct lane *lane, faas_invocation *invocation)
 {
 	if (!invocation)
 		return;
@@ -44,7 +44,7 @@ void faas__parcel_unmake(struct lane *lane, faas_invocation *invocation)
 	faas__invocation_unref_in(invocation, lane);
 }
 
-void faas__parcel_push(const struct offer *offer, faas_invocation *invocation, const struct parcel *parcel)
+seldom void faas__parcel_push(const struct offer *offer, faas_invocation *invocation, const struct parcel *parcel)
 {
 	if (parcel->emission) {
 		add_relaxed(&parcel->emission->refs, 1);
@@ -98,31 +98,6 @@ seldom int faas__offer_until(struct offer *offer, faas_function *function, const
 	return faas__intake_check(offer->runtime) == FAAS_OK ? code : FAAS_ECLOSED;
 }
 
-/* One function gets it, and nobody will ask. Leaves the lane. */
-static int emit_to_one(struct offer *offer, struct lane *lane, faas_function *function)
-{
-	faas_invocation *invocation;
-	struct parcel parcel = {.shared = NULL};
-	int code;
-
-	faas__parcel_begin(&parcel, offer, lane);
-	code = faas__offer_to(offer, lane, function, &parcel, &invocation);
-	bump_relaxed(&lane->emitted, 1);
-	if (likely(code == FAAS_OK)) {
-		faas__lane_leave(lane);
-	} else {
-		faas_function_ref(function);
-		faas__lane_leave(lane);
-		if (faas__is_full(code) && offer->may_wait)
-			code = faas__offer_until(offer, function, &parcel, code, &invocation);
-		if (code != FAAS_OK)
-			faas__count_rejected(function, code);
-		faas_function_unref(function);
-	}
-	faas__offer_end(offer);
-	return code == FAAS_OK ? 1 : code;
-}
-
 seldom static int emit_any(faas_runtime *runtime, faas_context *context, const faas_event_config *event,
                            faas_emission **ret_emission)
 {
@@ -139,8 +114,6 @@ seldom static int emit_any(faas_runtime *runtime, faas_context *context, const f
 		faas__lane_leave(lane);
 		return error;
 	}
-	if (likely(route.count == 1 && route.filtered_count == 0 && !ret_emission && offer.plan.config->flags == 0))
-		return emit_to_one(&offer, lane, route.matches[0]);
 	return faas__fan_out(&offer, lane, &route, ret_emission);
 }
 

@@ -35,7 +35,7 @@ bool faas__invocation_end_attempt(faas_invocation *invocation, uint32_t attempt,
 	return false;
 }
 
-faas_event *faas__event_behind(const faas_invocation *invocation)
+seldom faas_event *faas__event_behind(const faas_invocation *invocation)
 {
 	if (unlikely(faas__is_record(invocation)))
 		return faas__record_of(invocation)->event;
@@ -103,7 +103,7 @@ faas_invocation *faas__invocation_new(faas_runtime *runtime, struct lane *lane, 
 #define RECORD_BYTES                                                                                                   \
 	(sizeof(faas_invocation) + sizeof(struct result) + sizeof(struct keyed) + sizeof(struct record))
 
-faas_invocation *faas__record_block(faas_runtime *runtime, struct lane *lane)
+seldom faas_invocation *faas__record_block(faas_runtime *runtime, struct lane *lane)
 {
 	uint32_t bytes = block_size(RECORD_BYTES);
 	faas_invocation *block = faas__block_alloc(&runtime->pool, &lane->blocks, bytes);
@@ -264,7 +264,7 @@ void faas__dead_add(faas_invocation **dead, faas_invocation *invocation)
 	*dead = invocation;
 }
 
-faas_invocation *faas__dead_reverse(faas_invocation *dead)
+seldom faas_invocation *faas__dead_reverse(faas_invocation *dead)
 {
 	faas_invocation *reversed = NULL;
 
@@ -277,7 +277,7 @@ faas_invocation *faas__dead_reverse(faas_invocation *dead)
 	return reversed;
 }
 
-void faas__dead_unref(faas_invocation *dead)
+seldom void faas__dead_unref(faas_invocation *dead)
 {
 	while (dead) {
 		struct mpsc_node *next = load_relaxed(&dead->node.next);

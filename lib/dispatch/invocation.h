@@ -172,6 +172,12 @@ static inline bool faas__has_result(const faas_invocation *invocation)
 	return (invocation->flags & INVOCATION_HAS_RESULT) != 0;
 }
 
+/* Before its first attempt, and nothing but an event. */
+static inline bool faas__is_plain(const faas_invocation *invocation)
+{
+	return invocation->flags == 0 && invocation->attempts == 0;
+}
+
 static inline bool faas__is_sync(const faas_invocation *invocation)
 {
 	return (invocation->flags & INVOCATION_IS_SYNC) != 0;

@@ -28,7 +28,7 @@ static int offer_invoke(struct offer *offer, faas_function *function, bool has_h
 
 static const char *const invoke_type = "faas.invoke";
 
-int faas__invoke_async(faas_function *function, faas_context *context, const faas_event_config *event,
+seldom int faas__invoke_async(faas_function *function, faas_context *context, const faas_event_config *event,
                        faas_invocation **ret_invocation)
 {
 	struct offer offer;
@@ -253,7 +253,7 @@ int faas_function_invoke_async(faas_function *function, const faas_event_config 
 	return faas__invoke_async(function, current_context(function->runtime), event, ret_invocation);
 }
 
-int faas_invoke(faas_runtime *runtime, const char *name, const faas_event_config *event, int64_t timeout_ms,
+seldom int faas_invoke(faas_runtime *runtime, const char *name, const faas_event_config *event, int64_t timeout_ms,
                 faas_invocation **ret_invocation)
 {
 	faas_function *function;
@@ -273,7 +273,7 @@ int faas_invoke(faas_runtime *runtime, const char *name, const faas_event_config
 	return error;
 }
 
-int faas_invoke_async(faas_runtime *runtime, const char *name, const faas_event_config *event,
+seldom int faas_invoke_async(faas_runtime *runtime, const char *name, const faas_event_config *event,
                       faas_invocation **ret_invocation)
 {
 	faas_function *function;

@@ -265,7 +265,7 @@ seldom faas_invocation *faas__queue_pop_oldest(faas_function *function, uint64_t
 	uint32_t queue = 0;
 
 	if (!function->is_ordered)
-		return faas__queue_pop(function, &queue, ret_freed);
+		return faas__queue_pop_any(function, &queue, ret_freed);
 	invocation = sort_inbox(function);
 	if (!invocation && !list_empty(&function->arrivals)) {
 		invocation = container_of(function->arrivals.next, struct keyed, arrival)->of;

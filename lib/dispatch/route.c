@@ -104,7 +104,7 @@ static void keep_list(struct lane *lane, const struct match_list *list, struct r
 	route->filtered_count = list->filtered_count;
 }
 
-int faas__route(faas_runtime *runtime, struct lane *lane, struct event_plan *plan, struct route *ret_route)
+seldom int faas__route(faas_runtime *runtime, struct lane *lane, struct event_plan *plan, struct route *ret_route)
 {
 	const char *type = plan->config->type;
 	const size_t type_bytes = plan->lengths.type;

@@ -108,11 +108,12 @@ static inline bool faas__route_knows(const struct route_cache_entry *entry, uint
 static inline const struct route_cache_entry *faas__route_remembered(struct lane *lane, uint64_t generation,
                                                                      const char *type, size_t type_bytes)
 {
-	const struct route_cache_entry *pair = faas__route_pair(lane, type, type_bytes);
+	const struct route_cache_entry *entry = faas__route_pair(lane, type, type_bytes), *end = entry + 2;
 
-	if (likely(faas__route_knows(pair, generation, type, type_bytes)))
-		return pair;
-	return faas__route_knows(&pair[1], generation, type, type_bytes) ? &pair[1] : NULL;
+	while (!likely(faas__route_knows(entry, generation, type, type_bytes)))
+		if (++entry == end)
+			return NULL;
+	return entry;
 }
 
 /* Checks the type of a planned event and looks it up. 0, FAAS_ENOMEM, or an error of the type. */

@@ -122,7 +122,7 @@ static void run_batch(struct runner *runner, faas_function *function, struct cho
 			break;
 		if (unlikely(i > 0 && runner->now - began > BATCH_LIMIT_NS))
 			break;
-		if (likely(!is_cold && runner->batch[i].invocation->flags == 0)) {
+		if (likely(!is_cold && faas__is_plain(runner->batch[i].invocation))) {
 			i = faas__attempt_run_plain(runner, function, choice->worker, i, began + BATCH_LIMIT_NS, &ran);
 		} else {
 			store_relaxed(&runner->batch_next, ++i);
@@ -172,22 +172,30 @@ static uint32_t batch_size(const faas_function *function) holds_lock(function->m
 	return average >= BATCH_NS ? 1 : (uint32_t)(BATCH_NS / average);
 }
 
+/* One that is not as young as most. False: it may begin all the same. */
+seldom static bool expire_popped(faas_function *function, int64_t now, struct choice *choice,
+                                 faas_invocation *invocation) holds_lock(function->mu)
+{
+	int code;
+
+	if (faas__retry_expiry(invocation, now, &code) != END_EXPIRED)
+		return false;
+	/* Nobody else moves it: all who could do so hold the lock. */
+	(void)faas__invocation_move(invocation, PHASE_QUEUED, PHASE_SETTLING);
+	faas__count_end(function, false, END_EXPIRED);
+	faas__key_check(function, invocation);
+	faas__dead_add(&choice->expired, invocation);
+	return true;
+}
+
 /* One that was popped: into the batch, or, if it may not begin any more, among those that have ended. */
 static void sort_popped(faas_function *function, struct runner *runner, struct choice *choice,
                         faas_invocation *invocation) holds_lock(function->mu)
 {
-	int code;
-
 	if (faas__phase_of(load_acquire(&invocation->state)) != PHASE_QUEUED) {
 		faas__dead_add(&choice->dead, invocation);
-	} else if (unlikely(!faas__retry_is_young(invocation, runner->now)) &&
-	           faas__retry_expiry(invocation, runner->now, &code) == END_EXPIRED) {
-		/* Nobody else moves it: all who could do so hold the lock. */
-		(void)faas__invocation_move(invocation, PHASE_QUEUED, PHASE_SETTLING);
-		faas__count_end(function, false, END_EXPIRED);
-		faas__key_check(function, invocation);
-		faas__dead_add(&choice->expired, invocation);
-	} else {
+	} else if (likely(faas__retry_is_young(invocation, runner->now)) ||
+	           !expire_popped(function, runner->now, choice, invocation)) {
 		faas__key_hold(invocation);
 		/* The first line is here, which the queue is linked through. While the others are popped, the rest comes. */
 		for (size_t at = FAAS_LINE; at < PREFETCH_BYTES && at < invocation->block_bytes; at += FAAS_LINE)
@@ -377,7 +385,7 @@ static int64_t linger(faas_runtime *runtime, int64_t now, int64_t ns)
  * What stands in the queue cannot be reached: somebody is pushing it this moment, or has been pushed off their processor
  * while doing so. Two pool threads that wait for that on one processor would only give way to each other.
  */
-static void await_push(struct runner *runner)
+seldom static void await_push(struct runner *runner)
 {
 	uint32_t waits = runner->pushes_awaited++;
 

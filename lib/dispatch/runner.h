@@ -131,9 +131,8 @@ enum ran { RAN, RAN_OVER, RAN_DEFERRED };
 enum ran faas__attempt_run(faas_context *context, int64_t *now, struct tally *tally);
 
 /*
- * All of these in one piece, for those of the batch, from the `next` on, that have no result and no other flags: one after
- * the other, in a warm worker, until one goes not so well, or is another kind, or `until`; but at least one. Drops their
- * references. The next one, and how the last one ran.
+ * All of these in one piece, for those of the batch, from the `next` on, that are plain: one after the other, in a warm
+ * worker, until one does not succeed, or is another kind, or `until`; but at least one. Drops their references. The next one, and how the last one ran.
  */
 uint32_t faas__attempt_run_plain(struct runner *runner, faas_function *function, struct worker *worker, uint32_t next,
                                  int64_t until, enum ran *ret_ran);

@@ -30,7 +30,7 @@ static struct histogram *histogram_of(faas_function *function, struct histogram 
 	return *at;
 }
 
-static inline void count_runs(faas_function *function, const int64_t *queue_ns, const int64_t *run_ns, uint32_t count)
+static void count_runs(faas_function *function, const int64_t *queue_ns, const int64_t *run_ns, uint32_t count)
 	holds_lock(function->mu)
 {
 	struct service *service = faas__service(function);
@@ -63,15 +63,19 @@ void faas__count_run(faas_function *function, int64_t queued_ns, int64_t run_ns)
 void faas__tally_fold(faas_function *function, struct tally *tally)
 {
 	struct counts *counts = &faas__service(function)->counts;
+	uint32_t started = load_relaxed(&tally->started), succeeded = load_relaxed(&tally->ended[END_SUCCEEDED]);
 
 	count_runs(function, tally->queue_ns, tally->run_ns, load_relaxed(&tally->samples));
-	for (size_t i = 0; i < END_COUNT; i++) {
+	counts->started += TALLY_STARTS(started);
+	counts->cold += TALLY_COLDS(started);
+	counts->started_ends[END_SUCCEEDED] += succeeded;
+	store_relaxed(&tally->ended[END_SUCCEEDED], 0);
+	/* Where all did, none ended otherwise. */
+	for (size_t i = END_SUCCEEDED + 1; succeeded != TALLY_STARTS(started) && i < END_COUNT; i++) {
 		counts->started_ends[i] += load_relaxed(&tally->ended[i]);
 		store_relaxed(&tally->ended[i], 0);
 	}
 	store_relaxed(&tally->published, 0);
-	counts->started += TALLY_STARTS(load_relaxed(&tally->started));
-	counts->cold += TALLY_COLDS(load_relaxed(&tally->started));
 	store_relaxed(&tally->started, 0);
 	store_relaxed(&tally->samples, 0);
 	list_remove(&tally->node);

@@ -48,7 +48,7 @@ static size_t rewrite(char *pattern, size_t bytes)
 	return length;
 }
 
-size_t faas__filter_like_prepare(char *at, size_t bytes)
+seldom size_t faas__filter_like_prepare(char *at, size_t bytes)
 {
 	char *body = at + LIKE_HEADER;
 	size_t length = rewrite(body, bytes), literal = 0;

@@ -15,7 +15,7 @@ set -eu
 # The only process-wide state is the fork generation and what installs its handler, once (lib/base/sync.c). Of a
 # thread: the innermost frame of libfaas on its stack (lib/dispatch/frame.c), and a byte whose address tells it from
 # others (lib/dispatch/lane.c).
-writable="fork_once faas__fork_count faas__frame_top identity"
+writable="fork_once faas__fork_count faas__frame_top faas__lane_identity"
 soname=libfaas.so.0
 version=LIBFAAS_0.1
 max_bytes=131072
