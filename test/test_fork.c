@@ -86,6 +86,7 @@ static int count_wrong_events(const struct hold *hold)
 	int wrong = 0;
 
 	wrong += faas_emit_event(hold->runtime, FAAS_EVENT(.type = "t"), &emission) != FAAS_EFORKED;
+	wrong += faas_emit_event(hold->runtime, FAAS_EVENT(.type = "t"), NULL) != FAAS_EFORKED;
 	wrong += faas_bind(hold->runtime, FAAS_BINDING(.pattern = "t", .function = "f"), &id) != FAAS_EFORKED;
 	wrong += faas_unbind(hold->runtime, hold->binding) != FAAS_EFORKED;
 	wrong += faas_binding_stats(hold->runtime, hold->binding, &stats) != FAAS_EFORKED;

@@ -39,6 +39,7 @@ static void whole_strings(void **state)
 		STRING("LOWER('\xe2\x84\xaa')", "k"),
 		STRING("LOWER('\xc8\xba')", "\xe2\xb1\xa5"), /* both shorter and longer */
 		STRING("UPPER('\xf0\x90\x90\xa8')", "\xf0\x90\x90\x80"),
+		STRING("UPPER('\xc2\xb5\xcf\x82\xc4\xb1')", "\xce\x9c\xce\xa3I"), /* none of which is the lower case of it */
 		STRING("LOWER(flag)", "true"),
 		STRING("UPPER(UPPER(LOWER('x')))", "X"),
 	};

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Emitting: from an event's config to an invocation in the queue of the function it matches; to several, see fan.c.
+ * Emitting: from an event's config to an invocation in the queue of the function it matches.
  *
  * The event is checked and measured first. Then, in a lane, the functions are looked up and each is offered the event:
  * its block is made and filled, room is reserved, and at once it is pushed, so that a queue never holds a reservation
  * while somebody copies a large payload. One function: the event lies in the invocation's own block.
+ *
+ * Nearly all emits go straight through (emit_plain), the others by fan.c.
  *
  * Waiting for room and settling what was dropped happen out of the lane.
  */
@@ -196,14 +198,14 @@ static inline bool offer_plain(const struct plain *plain, struct lane *lane)
 	invocation = make_plain(plain, lane, function);
 	if (unlikely(!invocation))
 		return false;
-	if (likely(faas__lane_reserve(plain->runtime, lane, plain->block_bytes))) {
-		if (likely(faas__queue_reserve_seen(function, admitted, plain->block_bytes)) ||
-		    faas__queue_reserve(function, plain->block_bytes) == FAAS_OK) {
+	if (likely(faas__queue_reserve_seen(function, admitted, plain->block_bytes)) ||
+	    faas__queue_reserve(function, plain->block_bytes) == FAAS_OK) {
+		if (likely(faas__lane_reserve(plain->runtime, lane, plain->block_bytes))) {
 			bump_relaxed(&lane->emitted, 1);
 			faas__queue_push(function, invocation, plain->runner);
 			return true;
 		}
-		faas__lane_release(plain->runtime, lane, 1, (int64_t)plain->block_bytes);
+		faas__queue_unreserve(function, 1, plain->block_bytes);
 	}
 	faas__block_free(&plain->runtime->pool, &lane->blocks, invocation, plain->block_bytes);
 	return false;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Fan-out: an emit that more than one function may get, or whose fate somebody wants to know. See emit.c for the others.
+ * Fan-out: an emit that more than one function may get, whose fate somebody wants to know, or about which anything else is
+ * out of the ordinary. See emit.c for the others.
  *
- * Each function is offered the event for itself, in the order of registration; the event lies in a block of its own,
- * counted. With FAAS_EMIT_ALL the blocks are all made first, then room is reserved everywhere, in the order of
+ * Each function is offered the event for itself, in the order of registration; where they are several, it lies in a block
+ * of its own, counted. With FAAS_EMIT_ALL the blocks are all made first, then room is reserved everywhere, in the order of
  * registration, those that can make room by dropping last, since they never refuse; only then anything is pushed.
  *
  * Waiting for room and settling what was dropped happen out of the lane.

@@ -99,7 +99,8 @@ static inline bool faas__route_is_same(const char *a, const char *b, size_t byte
 	}
 }
 
-static inline bool faas__route_knows(const struct route_cache_entry *entry, uint64_t generation, const char *type, size_t bytes)
+static inline bool faas__route_knows(const struct route_cache_entry *entry, uint64_t generation, const char *type,
+                                     size_t bytes)
 {
 	return entry->generation == generation && entry->type_bytes == bytes && faas__route_is_same(entry->type, type, bytes);
 }

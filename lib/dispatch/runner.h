@@ -132,7 +132,8 @@ enum ran faas__attempt_run(faas_context *context, int64_t *now, struct tally *ta
 
 /*
  * All of these in one piece, for those of the batch, from the `next` on, that are plain: one after the other, in a warm
- * worker, until one does not succeed, or is another kind, or `until`; but at least one. Drops their references. The next one, and how the last one ran.
+ * worker, until one does not succeed, or is another kind, or `until`; but at least one. Drops their references. Returns
+ * the next one; `*ret_ran` stays where all went well.
  */
 uint32_t faas__attempt_run_plain(struct runner *runner, faas_function *function, struct worker *worker, uint32_t next,
                                  int64_t until, enum ran *ret_ran);
