@@ -172,10 +172,12 @@ static void an_arenas_memory_does_not_overlap(void **state)
 		unsigned char *pieces[PIECES];
 		size_t bytes[PIECES];
 
+		assert_true(faas__arena_is_empty(&arena));
 		for (int i = 0; i < PIECES; i++) {
-			bytes[i] = (size_t)unit_below(&random, unit_below(&random, 20) == 0 ? 20000 : 200);
+			bytes[i] = (size_t)unit_below(&random, unit_below(&random, i == 0 ? 2 : 20) == 0 ? 20000 : 200);
 			pieces[i] = faas__arena_alloc(&arena, &unit_allocator, bytes[i]);
 			assert_non_null(pieces[i]);
+			assert_false(faas__arena_is_empty(&arena));
 			assert_int_equal(0, (uintptr_t)pieces[i] % 16);
 			memset(pieces[i], i, bytes[i]);
 		}

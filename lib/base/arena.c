@@ -41,6 +41,8 @@ void *faas__arena_alloc(struct arena *arena, const struct allocator *allocator, 
 
 	if (bytes > SIZE_MAX / 2)
 		return NULL;
+	if (arena->used == 0)
+		arena->used = HEADER;
 	bytes = bytes > 0 ? (bytes + ALLOC_ALIGNMENT - 1) & ~(size_t)(ALLOC_ALIGNMENT - 1) : ALLOC_ALIGNMENT;
 	if (bytes > CHUNK_BYTES / 4)
 		return large(arena, allocator, bytes);
@@ -74,7 +76,7 @@ void faas__arena_reset(struct arena *arena, const struct allocator *allocator)
 	if (kept)
 		kept->next = NULL;
 	arena->chunks = kept;
-	arena->used = HEADER;
+	arena->used = 0;
 }
 
 void faas__arena_deinit(struct arena *arena, const struct allocator *allocator)

@@ -3,14 +3,20 @@
 #ifndef FAAS_BASE_ARENA_H
 #define FAAS_BASE_ARENA_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/alloc.h"
 
 struct arena {
 	struct arena_chunk *chunks; /* the one in use first */
-	size_t used;                /* of the first */
+	size_t used;                /* of the first; 0: nothing of any */
 };
+
+static inline bool faas__arena_is_empty(const struct arena *arena)
+{
+	return arena->used == 0;
+}
 
 /* NULL when the allocator refuses. Aligned to 16. */
 void *faas__arena_alloc(struct arena *arena, const struct allocator *allocator, size_t bytes);

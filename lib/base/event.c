@@ -155,7 +155,7 @@ seldom static int check_attributes(struct event_plan *plan)
 	return FAAS_OK;
 }
 
-int faas__event_plan_type(struct event_plan *plan)
+seldom int faas__event_plan_type(struct event_plan *plan)
 {
 	size_t bytes;
 
@@ -241,9 +241,9 @@ bool faas__event_is_plain(const faas_event_config *config, uint64_t max_data_byt
 	lengths.type = strnlen(config->type, FAAS_MAX_TYPE + 1);
 	lengths.text = lengths.type + 1;
 	if (config->subject) {
-		lengths.subject = faas__text_plain(config->subject);
+		lengths.subject = faas__text_plain(config->subject, FAAS_MAX_STRING);
 		lengths.text += lengths.subject + 1;
-		if (unlikely(lengths.subject == 0 || lengths.subject > FAAS_MAX_STRING))
+		if (unlikely(lengths.subject == 0))
 			return false;
 	}
 	lengths.text = faas__event_round_up(lengths.text);
@@ -309,7 +309,7 @@ int faas__event_plan(struct event_plan *plan, const faas_event_config *config, c
 	return FAAS_OK;
 }
 
-void faas__event_plan_chain(struct event_plan *plan)
+seldom void faas__event_plan_chain(struct event_plan *plan)
 {
 	size_t bytes = faas__event_chain_bytes(plan->hops);
 
@@ -456,7 +456,7 @@ void faas__event_write(const struct event_plan *plan, faas_event *event, const s
 		put_more(plan, event);
 }
 
-void faas__event_chain(const faas_event *event, uint32_t *numbers)
+seldom void faas__event_chain(const faas_event *event, uint32_t *numbers)
 {
 	if (event->hops == 0)
 		return;
@@ -504,7 +504,7 @@ const char *faas_event_key(const faas_event *event)
 	return text_at(event, faas__event_rare(event)->key);
 }
 
-const char *faas_event_id(const faas_event *event, char *buffer)
+seldom const char *faas_event_id(const faas_event *event, char *buffer)
 {
 	const struct event_rare *rare = faas__event_rare(event);
 

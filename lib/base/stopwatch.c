@@ -21,7 +21,7 @@
 #define MOST_SCALE 0xffffffffu /* nor slower than this and is any better than the clock */
 
 /* Whether the counter runs at one rate, whatever the processor does: what AMD and Intel call an invariant TSC. */
-static bool counter_is_constant(void)
+seldom static bool counter_is_constant(void)
 {
 #if HAS_COUNTER
 	unsigned a, b, c, d;
@@ -39,7 +39,7 @@ seldom void faas__stopwatch_init(struct stopwatch *watch, const faas_clock *cloc
 		watch->began_at = -1;
 }
 
-static void begin(struct stopwatch *watch)
+seldom static void begin(struct stopwatch *watch)
 {
 	watch->began_at = watch->at;
 	watch->began_counter = watch->counter;

@@ -20,12 +20,12 @@ int faas__text_check(const char *text, size_t limit, size_t *ret_bytes);
  */
 int faas__type_check(const char *type, bool wildcards, int code, size_t *ret_bytes);
 
-/* The length of a text of nothing but spaces and graphic ASCII, which is always well-formed; 0: it may be another. */
-static inline size_t faas__text_plain(const char *text)
+/* The length of a text of nothing but at most `limit` spaces and graphic ASCII, which is well-formed; 0: it is another. */
+static inline size_t faas__text_plain(const char *text, size_t limit)
 {
 	size_t bytes = 0;
 
-	while ((unsigned char)(text[bytes] - ' ') < 0x7f - ' ')
+	while (bytes < limit && (unsigned char)(text[bytes] - ' ') < 0x7f - ' ')
 		bytes++;
 	return text[bytes] == 0 ? bytes : 0;
 }

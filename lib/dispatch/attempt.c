@@ -43,7 +43,7 @@ seldom static void clean_up(faas_context *context)
 {
 	faas_runtime *runtime = context->runner->runtime;
 
-	if (context->arena.chunks)
+	if (!faas__arena_is_empty(&context->arena))
 		faas__arena_reset(&context->arena, &runtime->allocator);
 	faas__answer_free(runtime, context->answer);
 	faas__message_free(runtime, context->message);
@@ -53,7 +53,7 @@ seldom static void clean_up(faas_context *context)
 
 static inline bool is_clean(const faas_context *context)
 {
-	return !context->arena.chunks && !context->answer && !context->message && !context->deferral;
+	return faas__arena_is_empty(&context->arena) && !context->answer && !context->message && !context->deferral;
 }
 
 static inline void end_attempt(faas_context *context)
@@ -62,7 +62,7 @@ static inline void end_attempt(faas_context *context)
 		clean_up(context);
 }
 
-void faas__attempt_end(faas_context *context)
+seldom void faas__attempt_end(faas_context *context)
 {
 	end_attempt(context);
 }

@@ -30,6 +30,7 @@ struct fan {
 	int accepted;
 	int first_refusal;
 	struct waiting *waiting;
+	struct waiting only;           /* where one function needs no more room than this */
 	size_t waiting_count;
 	struct binding *filter_failed; /* counted; whose first error is to be logged; NULL: none */
 	int filter_code;
@@ -56,7 +57,9 @@ static void note(struct fan *fan, size_t index, faas_function *function, int cod
 /* Remembers a full function for later. False: no memory for that. */
 static bool put_off(struct fan *fan, size_t index, faas_function *function, int code)
 {
-	if (!fan->waiting)
+	if (!fan->waiting && fan->count == 1)
+		fan->waiting = &fan->only;
+	else if (!fan->waiting)
 		fan->waiting = faas__alloc(&fan->offer->runtime->allocator, fan->count * sizeof(*fan->waiting));
 	if (!fan->waiting)
 		return false;
@@ -88,7 +91,8 @@ static void offer_later(struct fan *fan)
 		note(fan, waiting->index, waiting->function, code, invocation);
 		faas_function_unref(waiting->function);
 	}
-	faas__free(&fan->offer->runtime->allocator, fan->waiting, fan->count * sizeof(*fan->waiting));
+	if (fan->waiting != &fan->only)
+		faas__free(&fan->offer->runtime->allocator, fan->waiting, fan->count * sizeof(*fan->waiting));
 }
 
 /* ---- All or none ------------------------------------------------------------------------------------------------- */

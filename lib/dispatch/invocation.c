@@ -158,7 +158,7 @@ seldom struct shared_event *faas__shared_event_new(faas_runtime *runtime, struct
 	return shared;
 }
 
-void faas__shared_event_unref(faas_runtime *runtime, struct lane *lane, struct shared_event *shared)
+seldom void faas__shared_event_unref(faas_runtime *runtime, struct lane *lane, struct shared_event *shared)
 {
 	if (sub_acq_rel(&shared->refs, 1) == 1)
 		faas__block_free(&runtime->pool, &lane->blocks, shared, shared->block_bytes);
@@ -245,7 +245,7 @@ void faas__invocation_unref_in(faas_invocation *invocation, struct lane *lane)
 	}
 }
 
-void faas__invocation_unref(faas_invocation *invocation)
+seldom void faas__invocation_unref(faas_invocation *invocation)
 {
 	while (invocation && drop(invocation)) {
 		faas_runtime *runtime = invocation->function->runtime;

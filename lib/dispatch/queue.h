@@ -147,8 +147,8 @@ static inline bool faas__queue_seems_roomy(const faas_function *function, size_t
 }
 
 /*
- * faas__queue_reserve where nothing stands in its way and nothing was admitted since there was room: what is released
- * only grows. False: no more than that it must be asked.
+ * faas__queue_reserve where nothing stands in its way and nothing was admitted since there was room, and what is released
+ * goes no way but up (or back by one, where a batch is put back whole). False: no more than that it must be asked.
  */
 static inline bool faas__queue_reserve_seen(faas_function *function, uint64_t admitted, size_t bytes)
 {

@@ -104,7 +104,7 @@ void faas__turn_kick(struct executor *executor, struct turn *turn)
 		make_ready(executor, turn, TURN_IDLE);
 }
 
-void faas__turn_unblock(struct executor *executor, struct turn *turn)
+seldom void faas__turn_unblock(struct executor *executor, struct turn *turn)
 {
 	if (load_seq_cst(&turn->state) == TURN_BLOCKED)
 		make_ready(executor, turn, TURN_BLOCKED);

@@ -29,7 +29,7 @@ static bool is_wildcard(char byte)
 }
 
 /* Resolves escapes; several `%` in a row are one. In place: it never grows. The new length. */
-static size_t rewrite(char *pattern, size_t bytes)
+seldom static size_t rewrite(char *pattern, size_t bytes)
 {
 	size_t length = 0;
 
