@@ -368,6 +368,13 @@ static void let_go_and_drain(void)
 	assert_int_equal(FAAS_OK, faas_drain(scene.runtime, FAAS_NEVER));
 }
 
+static void send_and_drain(const char *letters)
+{
+	for (; *letters; letters++)
+		send(*letters);
+	let_go_and_drain();
+}
+
 static int scene_teardown(void **state)
 {
 	(void)state;
@@ -380,9 +387,7 @@ static int scene_teardown(void **state)
 static void nothing_of_an_attempt_is_left_to_the_next(void **state)
 {
 	(void)state;
-	for (const char *what = "eoeopraoe"; *what; what++)
-		send(*what);
-	let_go_and_drain();
+	send_and_drain("eoeopraoe");
 	/* The one that failed twice came again at the end of the queue, each time with its own number. */
 	assert_string_equal("eoeop1aoe23", scene.did);
 	assert_int_equal(2, stats_of(scene.function).retries);
@@ -418,9 +423,7 @@ static void those_that_somebody_asks_for_run_among_the_others(void **state)
 static void nothing_begins_once_its_function_has_ended(void **state)
 {
 	(void)state;
-	for (const char *what = "xxuxxxxxxxxxxx"; *what; what++)
-		send(*what);
-	let_go_and_drain();
+	send_and_drain("xxuxxxxxxxxxxx");
 	assert_string_equal("xxu", scene.did);
 	assert_int_equal(11, stats_of(scene.function).cancelled);
 }

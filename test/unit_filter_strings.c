@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "filter/casing_table.h"
 #include "filter/run.h"
 #include "filter/text.h"
 
@@ -243,17 +244,17 @@ static void random_patterns(void **state)
 	faas_event_free(event);
 }
 
-/* Whatever table is in use, both directions are consistent, and no mapping is its own undoing. */
+/* Whatever table is in use, it says of every character what it was made of, and no mapping is its own undoing. */
 static void cases_of_all_characters(void **state)
 {
-	unsigned lower = 0, upper = 0;
+	uint64_t digest = 0;
 
 	(void)state;
 	for (uint32_t code = 0; code < 0x110000; code++) {
 		uint32_t down = faas__filter_recase(code, false), up = faas__filter_recase(code, true);
 
-		lower += down != code;
-		upper += up != code;
+		if (code >= 0x80)
+			digest = ((digest ^ down) * 0x100000001b3u ^ up) * 0x100000001b3u;
 		assert_true(down < 0x110000 && up < 0x110000);
 		assert_int_equal(down >> 16, code >> 16);
 		if (down != code)
@@ -261,7 +262,7 @@ static void cases_of_all_characters(void **state)
 		if (up != code)
 			assert_int_equal(faas__filter_recase(up, true), up);
 	}
-	assert_true(lower > 1300 && upper > 1300);
+	assert_true(digest == CASING_DIGEST);
 }
 
 static void every_character_survives_utf8(void **state)

@@ -59,13 +59,13 @@ typedef _Atomic(int64_t) atomic_i64;
 #define seldom __attribute__((cold, noinline))
 #endif
 /* A function that is part of a path on which calls are a good part of the cost. */
-#define always_inline inline __attribute__((always_inline))
+#define inlined inline __attribute__((always_inline))
 #else
 #define likely(x) (x)
 #define unlikely(x) (x)
 #define prefetch(p) ((void)(p))
 #define seldom
-#define always_inline inline
+#define inlined inline
 #endif
 
 /* Thread-local storage that is found by an offset, without a call. The system keeps little of it for libraries. */

@@ -15,6 +15,11 @@
 #include "base/config.h"
 #include "base/text.h"
 
+static size_t round_up(size_t bytes)
+{
+	return (bytes + sizeof(int64_t) - 1) & ~(sizeof(int64_t) - 1);
+}
+
 const struct event_rare faas__event_no_rare;
 
 /* ---- Checking ---------------------------------------------------------------------------------------------------- */
@@ -145,7 +150,7 @@ seldom static int check_attributes(struct event_plan *plan)
 		return FAAS_EINVAL;
 	/* An array's elements all have the size of the first. */
 	plan->attribute_stride = plan->config->attributes->struct_size;
-	plan->lengths.text = faas__event_round_up(plan->lengths.text) + (size_t)count * sizeof(struct event_attribute);
+	plan->lengths.text = round_up(plan->lengths.text) + (size_t)count * sizeof(struct event_attribute);
 	for (uint64_t i = 0; i < count; i++) {
 		int error = check_attribute(plan, i);
 
@@ -246,21 +251,17 @@ bool faas__event_is_plain(const faas_event_config *config, uint64_t max_data_byt
 		if (unlikely(lengths.subject == 0))
 			return false;
 	}
-	lengths.text = faas__event_round_up(lengths.text);
+	lengths.text = round_up(lengths.text);
 	*ret_lengths = lengths;
 	return likely(lengths.type <= FAAS_MAX_TYPE);
 }
 
 /* One that is not plain, or in which something is wrong. */
-seldom static int plan_any(struct event_plan *plan, const faas_event_config *config, const char *default_type,
-                           uint64_t max_data_bytes)
+seldom static int plan_any(struct event_plan *plan, uint64_t max_data_bytes)
 {
 	int error;
 
-	plan->config = config;
-	if (!config || config->struct_size != sizeof(*config))
-		plan->config = faas__config_read(config, &plan->copy, sizeof(plan->copy));
-	if (!plan->config || (plan->config->flags & ~FAAS_EMIT_ALL) != 0 || plan->config->wait_ms < FAAS_NEVER ||
+	if ((plan->config->flags & ~FAAS_EMIT_ALL) != 0 || plan->config->wait_ms < FAAS_NEVER ||
 	    plan->config->wait_ms > FAAS_MAX_DURATION_MS || plan->config->timeout_ms < FAAS_NEVER ||
 	    plan->config->timeout_ms > FAAS_MAX_DURATION_MS || plan->config->reserved != 0 || plan->config->unix_ns < 0)
 		return FAAS_EINVAL;
@@ -268,15 +269,13 @@ seldom static int plan_any(struct event_plan *plan, const faas_event_config *con
 		return FAAS_ETOOBIG;
 	if (plan->config->data_bytes > 0 && !plan->config->data)
 		return FAAS_EINVAL;
-	if (!plan->config->type && default_type)
-		use_default_type(plan, default_type);
 	error = measure_type(plan);
 	if (error != FAAS_OK)
 		return error;
 	error = check_attribute_set(plan);
 	if (plan->config->unix_ns != 0)
-		plan->lengths.text = faas__event_round_up(plan->lengths.text) + sizeof(int64_t);
-	plan->lengths.text = faas__event_round_up(plan->lengths.text);
+		plan->lengths.text = round_up(plan->lengths.text) + sizeof(int64_t);
+	plan->lengths.text = round_up(plan->lengths.text);
 	if (error == FAAS_OK && plan->lengths.text > FAAS_MAX_ATTRIBUTE_BYTES)
 		error = FAAS_ETOOBIG;
 	if (plan->has_rare)
@@ -297,10 +296,14 @@ int faas__event_plan(struct event_plan *plan, const faas_event_config *config, c
 	plan->type_is_checked = false;
 	plan->has_rare = false;
 	plan->config = config;
-	if (config && config->struct_size == sizeof(*config) && !config->type && default_type)
+	if (unlikely(!config || config->struct_size != sizeof(*config)))
+		plan->config = faas__config_read(config, &plan->copy, sizeof(plan->copy));
+	if (unlikely(!plan->config))
+		return FAAS_EINVAL;
+	if (unlikely(!plan->config->type) && default_type)
 		use_default_type(plan, default_type);
-	if (unlikely(!config) || unlikely(!faas__event_is_plain(plan->config, max_data_bytes, &plan->lengths))) {
-		int error = plan_any(plan, plan->config, default_type, max_data_bytes);
+	if (unlikely(!faas__event_is_plain(plan->config, max_data_bytes, &plan->lengths))) {
+		int error = plan_any(plan, max_data_bytes);
 
 		if (error != FAAS_OK)
 			return error;
@@ -382,7 +385,7 @@ static uint16_t put_attributes(const struct event_plan *plan, faas_event *event,
 	size_t count = (size_t)plan->config->attribute_count;
 	struct event_attribute *table;
 
-	uint16_t offset = (uint16_t)faas__event_round_up(*at);
+	uint16_t offset = (uint16_t)round_up(*at);
 
 	*at = offset;
 	table = (struct event_attribute *)(void *)(faas__event_text(event) + *at);
@@ -420,7 +423,7 @@ static void put_rare(const struct event_plan *plan, faas_event *event)
 	if (config->attribute_count > 0)
 		rare.attributes = put_attributes(plan, event, &at);
 	if (config->unix_ns != 0) {
-		at = faas__event_round_up(at);
+		at = round_up(at);
 		rare.unix_ns = (uint16_t)at;
 		memcpy(faas__event_text(event) + at, &config->unix_ns, sizeof(config->unix_ns));
 	}

@@ -106,14 +106,9 @@ void faas__event_chain(const faas_event *event, uint32_t *numbers);
 void faas__event_plan_chain(struct event_plan *plan);
 
 /* ---- Plain events ------------------------------------------------------------------------------------------------ */
+/* That is what nearly all are: they have a type and data, perhaps a subject, and no other attribute. */
 
-static inline size_t faas__event_round_up(size_t bytes)
-{
-	return (bytes + sizeof(int64_t) - 1) & ~(sizeof(int64_t) - 1);
-}
-
-/* Plain is what nearly all events are: a type and data, perhaps a subject, and no other attribute. */
-
+/* All of an event. */
 static inline size_t faas__event_bytes(const struct event_lengths *lengths, size_t data_bytes)
 {
 	return sizeof(faas_event) + lengths->text + data_bytes + 1;

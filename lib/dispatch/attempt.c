@@ -10,8 +10,8 @@
 #include "dispatch/runner.h"
 #include "dispatch/runtime.h"
 
-static inline faas_context *begin_context(struct runner *runner, faas_function *function, faas_invocation *invocation,
-                                          bool is_cold)
+faas_context *faas__attempt_begin(struct runner *runner, faas_function *function, faas_invocation *invocation,
+                                  bool is_cold)
 {
 	faas_context *context = &runner->contexts[runner->depth];
 
@@ -30,12 +30,6 @@ static inline faas_context *begin_context(struct runner *runner, faas_function *
 	store_relaxed(&context->is_abandoned, 0);
 	store_relaxed(&context->is_given_up, 0);
 	return context;
-}
-
-faas_context *faas__attempt_begin(struct runner *runner, faas_function *function, faas_invocation *invocation,
-                                  bool is_cold)
-{
-	return begin_context(runner, function, invocation, is_cold);
 }
 
 /* What few attempts leave behind. */
@@ -110,7 +104,7 @@ static inline struct frame frame_of(faas_context *context)
 }
 
 /* User code of an attempt, under its deadline. `event` NULL: the init; `frame`: as frame_of makes it. */
-static always_inline int enter_as(faas_context *context, struct frame *frame, const faas_event *event, int64_t *now)
+static inlined int enter_as(faas_context *context, struct frame *frame, const faas_event *event, int64_t *now)
 {
 	struct runner *runner = context->runner;
 	struct slot *slot = &runner->thread.slots[runner->depth];
@@ -350,7 +344,7 @@ bool faas__attempt_claim(faas_context *context, const struct taken *taken, int64
 uint32_t faas__attempt_run_plain(struct runner *runner, faas_function *function, struct worker *worker, uint32_t next,
                                  int64_t until, enum ran *ret_ran)
 {
-	faas_context *context = begin_context(runner, function, NULL, false);
+	faas_context *context = faas__attempt_begin(runner, function, NULL, false);
 	struct frame frame = frame_of(context);
 	struct tally *tally = &runner->tally;
 

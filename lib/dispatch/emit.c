@@ -17,6 +17,8 @@
 #include "dispatch/record.h"
 #include "dispatch/runner.h"
 
+/* ---- Offering to one function, as fan.c and invoke.c do ---------------------------------------------------------- */
+
 static inline faas_invocation *make(struct offer *offer, struct lane *lane, faas_function *function,
                                     const struct parcel *parcel)
 {
@@ -99,6 +101,8 @@ seldom int faas__offer_until(struct offer *offer, faas_function *function, const
 	}
 	return faas__intake_check(offer->runtime) == FAAS_OK ? code : FAAS_ECLOSED;
 }
+
+/* ---- All but the usual case -------------------------------------------------------------------------------------- */
 
 seldom static int emit_any(faas_runtime *runtime, faas_context *context, const faas_event_config *event,
                            faas_emission **ret_emission)

@@ -79,9 +79,9 @@ faas_invocation *faas__invocation_new(faas_runtime *runtime, struct lane *lane, 
 	if (unlikely(!invocation))
 		return NULL;
 	faas__invocation_write(invocation, function, bytes, parcel->has_handle ? 2 : 1,
-	             (has_result ? INVOCATION_HAS_RESULT : 0) | (parcel->shared ? INVOCATION_SHARED_EVENT : 0) |
-	                     (parcel->is_sync ? INVOCATION_IS_SYNC : 0) | (parcel->is_private ? INVOCATION_IS_PRIVATE : 0) |
-	                     (function->is_ordered ? INVOCATION_IS_KEYED : 0));
+	                       (has_result ? INVOCATION_HAS_RESULT : 0) | (parcel->shared ? INVOCATION_SHARED_EVENT : 0) |
+	                               (parcel->is_sync ? INVOCATION_IS_SYNC : 0) | (parcel->is_private ? INVOCATION_IS_PRIVATE : 0) |
+	                               (function->is_ordered ? INVOCATION_IS_KEYED : 0));
 	invocation->ahead = faas__block_ahead(&lane->blocks, bytes);
 	if (has_result) {
 		write_result(invocation, function, parcel->deadline);
@@ -119,7 +119,7 @@ seldom void faas__record_write(faas_invocation *block, faas_function *function, 
 	struct record *record;
 
 	faas__invocation_write(block, function, block->block_bytes, 1,
-	             INVOCATION_HAS_RESULT | INVOCATION_IS_RECORD | (function->is_ordered ? INVOCATION_IS_KEYED : 0));
+	                       INVOCATION_HAS_RESULT | INVOCATION_IS_RECORD | (function->is_ordered ? INVOCATION_IS_KEYED : 0));
 	write_result(block, function, TIME_NEVER);
 	record = faas__record_of(block);
 	record->of = faas_invocation_ref(of);

@@ -170,11 +170,6 @@ void faas__queue_push(faas_function *function, faas_invocation *invocation, cons
 	faas__turn_kick(&function->runtime->executor, &function->turn);
 }
 
-static uint64_t load_of(const faas_invocation *invocation)
-{
-	return LOAD_EVENT + faas__invocation_bytes(invocation);
-}
-
 /* From the inbox, or the n-th local queue. */
 static faas_invocation *pop_inbox(faas_function *function, uint32_t queue) holds_lock(function->mu)
 {
@@ -301,7 +296,7 @@ seldom void faas__queue_put_back(faas_function *function, const struct taken *ta
 		}
 		list_push_front(&function->backlog, &invocation->link);
 		invocation->is_linked = LINK_BACKLOG;
-		load += load_of(invocation);
+		load += faas__load_of(invocation);
 	}
 	function->popped -= load;
 	ret->load = load;
@@ -343,7 +338,7 @@ seldom static void move_inbox(faas_function *function, uint64_t *ret_freed, faas
 				file(function, invocation);
 				continue;
 			}
-			*ret_freed += load_of(invocation);
+			*ret_freed += faas__load_of(invocation);
 			faas__dead_add(dead, invocation);
 		}
 }
@@ -362,7 +357,7 @@ seldom bool faas__queue_remove(faas_function *function, faas_invocation *invocat
 	if (!faas__queue_file(function, invocation, ret_freed, dead) || invocation->is_linked == LINK_TAKEN)
 		return false;
 	unlink_filed(function, invocation);
-	*ret_freed += load_of(invocation);
+	*ret_freed += faas__load_of(invocation);
 	return true;
 }
 

@@ -93,10 +93,16 @@ void faas__queue_end_rest(faas_function *function, uint64_t rest, uint64_t back)
 /* Room has been given back: returns it to the runtime, and wakes emitters that wait for it. */
 void faas__queue_freed(faas_function *function, uint64_t freed);
 
+static inline uint64_t faas__load_of(const faas_invocation *invocation)
+{
+	return LOAD_EVENT + faas__invocation_bytes(invocation);
+}
+
+/* Counts what was popped. */
 static inline faas_invocation *faas__queue_count_popped(faas_invocation *invocation, uint64_t *ret_freed)
 {
 	invocation->is_linked = LINK_TAKEN;
-	*ret_freed += LOAD_EVENT + faas__invocation_bytes(invocation);
+	*ret_freed += faas__load_of(invocation);
 	return invocation;
 }
 

@@ -41,6 +41,16 @@ def simple(code, upper):
     return ord(title) if len(title) == 1 else code
 
 
+def digest():
+    """Of what every character beyond ASCII is in lower, then upper case, in turn: FNV-1a, a character for a byte."""
+    hashed = 0
+    for code in range(0x80, 0x110000):
+        for upper in (False, True):
+            other = code if 0xd800 <= code < 0xe000 else simple(code, upper)
+            hashed = (hashed ^ other) * 0x100000001b3 & 0xffffffffffffffff
+    return hashed
+
+
 def pairs_of(upper):
     pairs = [(code, simple(code, upper)) for code in range(0x80, 0x110000) if not 0xd800 <= code < 0xe000]
     pairs = [(code, other) for code, other in pairs if code != other]
@@ -69,6 +79,7 @@ both_ways = set(to_lower) & set((other, code) for code, other in to_upper)
 tables = (("to_lower", to_lower), ("to_upper", [pair for pair in to_upper if pair[::-1] not in both_ways]))
 
 print(HEAD % unicodedata.unidata_version)
+print("#define CASING_DIGEST UINT64_C(0x%016x) /* of all mappings themselves: see digest() in casing_table.py */\n" % digest())
 for name, pairs in tables:
     found = list(ranges(pairs, lambda pair: pair not in both_ways))
     assert all(last - first < 256 for first, last, _, _, _ in found)
