@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The functions of the language: a table, searched while compiling, and what each does.
+ * The functions of the language: what each does, and a table, searched while compiling.
  *
  * A call casts its arguments to the types in the table first. Cutting a string yields a slice of it, not a copy.
  * Functions differ in name or in number of arguments only, never in types, so a call is settled when it is compiled
@@ -21,8 +21,6 @@
 #define INTEGER FAAS_ATTRIBUTE_INTEGER
 #define STRING FAAS_ATTRIBUTE_STRING
 
-typedef struct value function_call(struct run *run, const struct value *x, unsigned count);
-
 static struct value out_of_range(struct run *run, struct value value)
 {
 	faas__filter_fail(run, FAAS_EFILTERCALL);
@@ -31,9 +29,8 @@ static struct value out_of_range(struct run *run, struct value value)
 
 /* ---- Whole strings ----------------------------------------------------------------------------------------------- */
 
-static struct value call_length(struct run *run, const struct value *x, unsigned count)
+static struct value call_length(struct run *run, const struct value *x)
 {
-	(void)count;
 	if (!faas__filter_spend(run, x->bytes))
 		return faas__filter_integer(0);
 	return faas__filter_integer((int32_t)faas__filter_length(x->text, x->bytes));
@@ -59,16 +56,6 @@ static struct value join(struct run *run, struct value delimiter, const struct v
 		at += x[i].bytes;
 	}
 	return faas__filter_string(room, at);
-}
-
-static struct value call_concat(struct run *run, const struct value *x, unsigned count)
-{
-	return join(run, faas__filter_string("", 0), x, count);
-}
-
-static struct value call_concat_ws(struct run *run, const struct value *x, unsigned count)
-{
-	return join(run, x[0], x + 1, count - 1);
 }
 
 /* Writes x in another case to `to`, or nowhere if that is NULL. How many bytes that takes. */
@@ -106,18 +93,6 @@ static struct value change_case(struct run *run, const struct value *x, bool upp
 	return faas__filter_string(room, bytes);
 }
 
-static struct value call_lower(struct run *run, const struct value *x, unsigned count)
-{
-	(void)count;
-	return change_case(run, x, false);
-}
-
-static struct value call_upper(struct run *run, const struct value *x, unsigned count)
-{
-	(void)count;
-	return change_case(run, x, true);
-}
-
 /* ---- Parts of strings -------------------------------------------------------------------------------------------- */
 
 /* How many bytes of white space a text begins with. */
@@ -152,20 +127,18 @@ static size_t without_trailing_space(const char *text, size_t bytes)
 	return bytes;
 }
 
-static struct value call_trim(struct run *run, const struct value *x, unsigned count)
+static struct value call_trim(struct run *run, const struct value *x)
 {
 	size_t first;
 
-	(void)count;
 	if (!faas__filter_spend(run, x->bytes))
 		return *x;
 	first = leading_space(x->text, x->bytes);
 	return faas__filter_string(x->text + first, without_trailing_space(x->text + first, x->bytes - first));
 }
 
-static struct value call_left(struct run *run, const struct value *x, unsigned count)
+static struct value call_left(struct run *run, const struct value *x)
 {
-	(void)count;
 	if (x[1].integer < 0)
 		return out_of_range(run, x[0]);
 	if (!faas__filter_spend(run, x->bytes))
@@ -173,11 +146,10 @@ static struct value call_left(struct run *run, const struct value *x, unsigned c
 	return faas__filter_string(x->text, faas__filter_skip(x->text, x->bytes, (size_t)x[1].integer));
 }
 
-static struct value call_right(struct run *run, const struct value *x, unsigned count)
+static struct value call_right(struct run *run, const struct value *x)
 {
 	size_t length, first;
 
-	(void)count;
 	if (x[1].integer < 0)
 		return out_of_range(run, x[0]);
 	if (!faas__filter_spend(run, 2 * (size_t)x->bytes))
@@ -209,62 +181,90 @@ static struct value call_substring(struct run *run, const struct value *x, unsig
 
 /* ---- Numbers and types ------------------------------------------------------------------------------------------- */
 
-static struct value call_abs(struct run *run, const struct value *x, unsigned count)
+static struct value call_abs(struct run *run, const struct value *x)
 {
-	(void)count;
 	if (x->integer != INT32_MIN)
 		return faas__filter_integer(x->integer < 0 ? -x->integer : x->integer);
 	faas__filter_fail(run, FAAS_EFILTERMATH);
 	return faas__filter_integer(INT32_MAX);
 }
 
-/* INT, BOOL, STRING: the argument has been cast. */
-static struct value call_cast(struct run *run, const struct value *x, unsigned count)
-{
-	(void)run;
-	(void)count;
-	return *x;
-}
-
-static struct value call_is_bool(struct run *run, const struct value *x, unsigned count)
-{
-	(void)run;
-	(void)count;
-	return faas__filter_boolean(faas__filter_can_cast(x, BOOLEAN));
-}
-
-static struct value call_is_int(struct run *run, const struct value *x, unsigned count)
-{
-	(void)run;
-	(void)count;
-	return faas__filter_boolean(faas__filter_can_cast(x, INTEGER));
-}
-
 /* ---- The table --------------------------------------------------------------------------------------------------- */
 
+enum call {
+	CALL_LENGTH,
+	CALL_CONCAT,
+	CALL_CONCAT_WS,
+	CALL_LOWER,
+	CALL_UPPER,
+	CALL_TRIM,
+	CALL_LEFT,
+	CALL_RIGHT,
+	CALL_SUBSTRING,
+	CALL_ABS,
+	CALL_INT,
+	CALL_BOOL,
+	CALL_STRING,
+	CALL_IS_BOOL,
+	CALL_IS_INT,
+};
+
+/* Without pointers, each of which would be a relocation, four times as large. */
 static const struct {
 	char name[10];
 	uint8_t least, most; /* arguments */
 	uint8_t type;        /* of its values */
 	uint8_t takes[3];    /* types of its arguments; the last stands for all that follow */
-	function_call *call;
 } functions[] = {
-	{"LENGTH", 1, 1, INTEGER, {STRING, STRING, STRING}, call_length},
-	{"CONCAT", 0, ANY_NUMBER, STRING, {STRING, STRING, STRING}, call_concat},
-	{"CONCAT_WS", 1, ANY_NUMBER, STRING, {STRING, STRING, STRING}, call_concat_ws},
-	{"LOWER", 1, 1, STRING, {STRING, STRING, STRING}, call_lower},
-	{"UPPER", 1, 1, STRING, {STRING, STRING, STRING}, call_upper},
-	{"TRIM", 1, 1, STRING, {STRING, STRING, STRING}, call_trim},
-	{"LEFT", 2, 2, STRING, {STRING, INTEGER, INTEGER}, call_left},
-	{"RIGHT", 2, 2, STRING, {STRING, INTEGER, INTEGER}, call_right},
-	{"SUBSTRING", 2, 3, STRING, {STRING, INTEGER, INTEGER}, call_substring},
-	{"ABS", 1, 1, INTEGER, {INTEGER, INTEGER, INTEGER}, call_abs},
-	{"INT", 1, 1, INTEGER, {INTEGER, INTEGER, INTEGER}, call_cast},
-	{"BOOL", 1, 1, BOOLEAN, {BOOLEAN, BOOLEAN, BOOLEAN}, call_cast},
-	{"STRING", 1, 1, STRING, {STRING, STRING, STRING}, call_cast},
-	{"IS_BOOL", 1, 1, BOOLEAN, {TYPE_ANY, TYPE_ANY, TYPE_ANY}, call_is_bool},
-	{"IS_INT", 1, 1, BOOLEAN, {TYPE_ANY, TYPE_ANY, TYPE_ANY}, call_is_int},
+	[CALL_LENGTH] = {"LENGTH", 1, 1, INTEGER, {STRING, STRING, STRING}},
+	[CALL_CONCAT] = {"CONCAT", 0, ANY_NUMBER, STRING, {STRING, STRING, STRING}},
+	[CALL_CONCAT_WS] = {"CONCAT_WS", 1, ANY_NUMBER, STRING, {STRING, STRING, STRING}},
+	[CALL_LOWER] = {"LOWER", 1, 1, STRING, {STRING, STRING, STRING}},
+	[CALL_UPPER] = {"UPPER", 1, 1, STRING, {STRING, STRING, STRING}},
+	[CALL_TRIM] = {"TRIM", 1, 1, STRING, {STRING, STRING, STRING}},
+	[CALL_LEFT] = {"LEFT", 2, 2, STRING, {STRING, INTEGER, INTEGER}},
+	[CALL_RIGHT] = {"RIGHT", 2, 2, STRING, {STRING, INTEGER, INTEGER}},
+	[CALL_SUBSTRING] = {"SUBSTRING", 2, 3, STRING, {STRING, INTEGER, INTEGER}},
+	[CALL_ABS] = {"ABS", 1, 1, INTEGER, {INTEGER, INTEGER, INTEGER}},
+	[CALL_INT] = {"INT", 1, 1, INTEGER, {INTEGER, INTEGER, INTEGER}},
+	[CALL_BOOL] = {"BOOL", 1, 1, BOOLEAN, {BOOLEAN, BOOLEAN, BOOLEAN}},
+	[CALL_STRING] = {"STRING", 1, 1, STRING, {STRING, STRING, STRING}},
+	[CALL_IS_BOOL] = {"IS_BOOL", 1, 1, BOOLEAN, {TYPE_ANY, TYPE_ANY, TYPE_ANY}},
+	[CALL_IS_INT] = {"IS_INT", 1, 1, BOOLEAN, {TYPE_ANY, TYPE_ANY, TYPE_ANY}},
 };
+
+/* The arguments have been cast. */
+static struct value call(struct run *run, unsigned function, const struct value *x, unsigned count)
+{
+	switch (function) {
+	case CALL_LENGTH:
+		return call_length(run, x);
+	case CALL_CONCAT:
+		return join(run, faas__filter_string("", 0), x, count);
+	case CALL_CONCAT_WS:
+		return join(run, x[0], x + 1, count - 1);
+	case CALL_LOWER:
+		return change_case(run, x, false);
+	case CALL_UPPER:
+		return change_case(run, x, true);
+	case CALL_TRIM:
+		return call_trim(run, x);
+	case CALL_LEFT:
+		return call_left(run, x);
+	case CALL_RIGHT:
+		return call_right(run, x);
+	case CALL_SUBSTRING:
+		return call_substring(run, x, count);
+	case CALL_ABS:
+		return call_abs(run, x);
+	case CALL_IS_BOOL:
+		return faas__filter_boolean(faas__filter_can_cast(x, BOOLEAN));
+	case CALL_IS_INT:
+		return faas__filter_boolean(faas__filter_can_cast(x, INTEGER));
+	default: /* INT, BOOL, STRING: that was all */
+		return *x;
+	}
+}
 
 int faas__filter_function_find(const char *name, size_t bytes, size_t arguments, uint32_t *ret_type)
 {
@@ -288,5 +288,5 @@ void faas__filter_call(struct run *run, unsigned function, struct value *x, unsi
 			faas__filter_cast(run, &x[i], type);
 	}
 	if (!run->stopped)
-		*x = functions[function].call(run, x, count);
+		*x = call(run, function, x, count);
 }
