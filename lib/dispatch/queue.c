@@ -386,14 +386,20 @@ seldom bool faas__queue_has_room_to_tell(const faas_function *function)
 void faas__queue_freed(faas_function *function, uint64_t freed)
 {
 	faas_runtime *runtime = function->runtime;
-	struct runner *runner = faas__runner_of(runtime);
-	struct lane *lane;
+	struct runner *runner;
 
 	if (freed == 0)
 		return;
-	lane = faas__lane_enter(runtime, runner);
-	faas__lane_release(runtime, lane, (int64_t)LOAD_EVENTS(freed), (int64_t)LOAD_BYTES(freed));
-	faas__lane_leave(lane);
+	runner = faas__runner_of(runtime);
+	if (likely(runner)) {
+		/* Its own, and nothing is looked up: it need not be entered. */
+		faas__lane_release(runtime, &runner->lane, (int64_t)LOAD_EVENTS(freed), (int64_t)LOAD_BYTES(freed));
+	} else {
+		struct lane *lane = faas__lane_enter(runtime, NULL);
+
+		faas__lane_release(runtime, lane, (int64_t)LOAD_EVENTS(freed), (int64_t)LOAD_BYTES(freed));
+		faas__lane_leave(lane);
+	}
 	if (unlikely(load_seq_cst(&function->room_waiters) > 0) && faas__queue_has_room_to_tell(function))
 		faas__wake_waiters(runtime, function);
 }
