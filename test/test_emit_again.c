@@ -279,6 +279,7 @@ static struct scene {
 	faas_runtime *runtime;
 	faas_function *function;
 	struct gate gate;
+	int reached;  /* functions that an event reaches */
 	char did[64]; /* a letter for each; the handlers', and after them the test's */
 	int attempts;
 } scene;
@@ -328,7 +329,8 @@ static int act(faas_context *context, const faas_event *event)
 
 static void send(char what)
 {
-	assert_int_equal(1, faas_emit_event(scene.runtime, FAAS_EVENT(.type = "f", .data = &what, .data_bytes = 1), NULL));
+	assert_int_equal(scene.reached,
+	                 faas_emit_event(scene.runtime, FAAS_EVENT(.type = "f", .data = &what, .data_bytes = 1), NULL));
 }
 
 static uint64_t succeeded(void)
@@ -339,10 +341,9 @@ static uint64_t succeeded(void)
 	return stats.succeeded;
 }
 
-static int scene_setup(void **state)
+static void open_scene(int others)
 {
-	(void)state;
-	scene = (struct scene){0};
+	scene = (struct scene){.reached = 1 + others};
 	gate_init(&scene.gate);
 	assert_int_equal(FAAS_OK, faas_open(FAAS_RUNTIME(.threads = 1, .max_threads = 1), &scene.runtime));
 	assert_int_equal(FAAS_OK, faas_register_function(scene.runtime, "f",
@@ -352,6 +353,12 @@ static int scene_setup(void **state)
 	                 faas_register_function(scene.runtime, "gate",
 	                                        ONCE(.handler = gate_handler, .user = &scene.gate, .deadline_ms = FAAS_NEVER)));
 	assert_int_equal(FAAS_OK, faas_bind(scene.runtime, FAAS_BINDING(.pattern = "f", .function = "f"), NULL));
+	for (int i = 0; i < others; i++) {
+		char name[] = {(char)('A' + i), 0};
+
+		assert_int_equal(FAAS_OK, faas_register_function(scene.runtime, name, ONCE(.handler = nothing_handler)));
+		assert_int_equal(FAAS_OK, faas_bind(scene.runtime, FAAS_BINDING(.pattern = "f", .function = name), NULL));
+	}
 	assert_int_equal(FAAS_OK, faas_function_find(scene.runtime, "f", &scene.function));
 	for (int i = 0; i < MAKES_FAST; i++)
 		send('f');
@@ -359,6 +366,20 @@ static int scene_setup(void **state)
 		sched_yield();
 	assert_int_equal(FAAS_OK, faas_invoke_async(scene.runtime, "gate", NULL, NULL));
 	gate_await(&scene.gate, 1);
+}
+
+static int scene_setup(void **state)
+{
+	(void)state;
+	open_scene(0);
+	return 0;
+}
+
+/* Each event goes to others, too, with whom the function shares it. */
+static int shared_setup(void **state)
+{
+	(void)state;
+	open_scene(6);
 	return 0;
 }
 
@@ -428,6 +449,8 @@ static void nothing_begins_once_its_function_has_ended(void **state)
 	assert_int_equal(11, stats_of(scene.function).cancelled);
 }
 
+#define SHARED_TEST(function) {#function " (shared)", function, shared_setup, scene_teardown, NULL}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -443,6 +466,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(nothing_of_an_attempt_is_left_to_the_next, scene_setup, scene_teardown),
 		cmocka_unit_test_setup_teardown(those_that_somebody_asks_for_run_among_the_others, scene_setup, scene_teardown),
 		cmocka_unit_test_setup_teardown(nothing_begins_once_its_function_has_ended, scene_setup, scene_teardown),
+		SHARED_TEST(nothing_of_an_attempt_is_left_to_the_next),
+		SHARED_TEST(those_that_somebody_asks_for_run_among_the_others),
+		SHARED_TEST(nothing_begins_once_its_function_has_ended),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

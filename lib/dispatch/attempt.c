@@ -95,31 +95,35 @@ static bool pause_running(faas_context *context)
 	return load_acquire(&context->is_given_up) == 0;
 }
 
-static inline struct frame frame_of(faas_context *context)
+/* Makes the attempt what this thread is inside of. The slot that it will show in. */
+static inline struct slot *go_in(faas_context *context, struct frame *ret_frame)
 {
 	struct runner *runner = context->runner;
 
-	return (struct frame){.runtime = runner->runtime, .runner = runner, .function = context->function,
-	                      .context = context, .kind = FRAME_HANDLER};
+	*ret_frame = (struct frame){.runtime = runner->runtime, .runner = runner, .function = context->function,
+	                            .context = context, .kind = FRAME_HANDLER};
+	faas__frame_push(ret_frame);
+	return &runner->thread.slots[runner->depth++];
 }
 
-/* User code of an attempt, under its deadline. `event` NULL: the init; `frame`: as frame_of makes it. */
-static inlined int enter_as(faas_context *context, struct frame *frame, const faas_event *event, int64_t *now)
+static inline void come_out(const faas_context *context, struct frame *frame)
+{
+	context->runner->depth--;
+	faas__frame_pop(frame);
+}
+
+/* User code of an attempt, under its deadline. `event` NULL: the init. */
+static inlined int call_user(faas_context *context, struct slot *slot, const faas_event *event, int64_t *now)
 {
 	struct runner *runner = context->runner;
-	struct slot *slot = &runner->thread.slots[runner->depth];
 	int rc;
 
 	faas__slot_begin(slot, context, context->deadline);
-	faas__monitor_before(&frame->runtime->executor, context->deadline);
-	runner->depth++;
-	faas__frame_push(frame);
+	faas__monitor_before(&runner->runtime->executor, context->deadline);
 	if (event)
 		rc = context->function->handler(context, event);
 	else
 		rc = context->function->init(context, &context->worker->state);
-	faas__frame_pop(frame);
-	runner->depth--;
 	*now = faas__stopwatch_now(&runner->watch, *now);
 	faas__slot_end(slot);
 	return rc;
@@ -127,9 +131,12 @@ static inlined int enter_as(faas_context *context, struct frame *frame, const fa
 
 static int enter(faas_context *context, const faas_event *event, int64_t *now)
 {
-	struct frame frame = frame_of(context);
+	struct frame frame;
+	struct slot *slot = go_in(context, &frame);
+	int rc = call_user(context, slot, event, now);
 
-	return enter_as(context, &frame, event, now);
+	come_out(context, &frame);
+	return rc;
 }
 
 /*
@@ -341,19 +348,30 @@ bool faas__attempt_claim(faas_context *context, const struct taken *taken, int64
 	return faas__attempt_claim_locked(context, taken, tally);
 }
 
+/* Whether nothing but its success is to be said of an attempt. */
+static inline bool is_plain_success(const faas_context *context, int rc, int64_t now)
+{
+	return likely(rc == 0 && now < context->deadline) && likely(is_clean(context)) &&
+	       likely(load_acquire(&context->is_given_up) == 0);
+}
+
 uint32_t faas__attempt_run_plain(struct runner *runner, faas_function *function, struct worker *worker, uint32_t next,
                                  int64_t until, enum ran *ret_ran)
 {
 	faas_context *context = faas__attempt_begin(runner, function, NULL, false);
-	struct frame frame = frame_of(context);
 	struct tally *tally = &runner->tally;
+	faas_invocation *invocation;
+	struct frame frame;
+	struct slot *slot;
+	int rc;
 
 	context->worker = worker;
+	slot = go_in(context, &frame);
 	do {
-		faas_invocation *invocation = runner->batch[next].invocation;
-		faas_event *event = (faas_event *)(invocation + 1);
-		int rc;
+		faas_event *event;
 
+		invocation = runner->batch[next].invocation;
+		event = faas__event_of_bare(invocation);
 		store_relaxed(&runner->batch_next, ++next);
 		/* The rest of the context is as it was begun: else this would not go on. */
 		context->invocation = invocation;
@@ -363,17 +381,20 @@ uint32_t faas__attempt_run_plain(struct runner *runner, faas_function *function,
 		context->deadline = faas__time_after(runner->now, function->deadline_ns);
 		store_relaxed(&invocation->state, PHASE_RUNNING);
 		begin_attempt(context, runner->now - event->stamp_ns, tally);
-		rc = enter_as(context, &frame, event, &runner->now);
-		if (unlikely(rc != 0 || runner->now >= context->deadline) || unlikely(!is_clean(context)) ||
-		    unlikely(load_acquire(&context->is_given_up) != 0)) {
+		rc = call_user(context, slot, event, &runner->now);
+		if (unlikely(!is_plain_success(context, rc, runner->now))) {
+			come_out(context, &frame);
 			*ret_ran = end_run(context, rc, runner->now, tally);
 			faas__invocation_unref_in(invocation, &runner->lane);
-			break;
+			return next;
 		}
 		faas__settle_unasked(context, runner->now, tally);
-		faas__block_free(&frame.runtime->pool, &runner->lane.blocks, invocation, invocation->block_bytes);
+		if (unlikely(event != (faas_event *)(invocation + 1)))
+			faas__shared_event_unref(runner->runtime, &runner->lane, faas__shared_event_from(event), 1);
+		faas__block_free(&runner->runtime->pool, &runner->lane.blocks, invocation, invocation->block_bytes);
 	} while (next < load_relaxed(&runner->batch_end) && runner->now <= until &&
 	         likely(!load_relaxed(&function->is_closed)) && faas__is_plain(runner->batch[next].invocation));
+	come_out(context, &frame);
 	return next;
 }
 

@@ -2,133 +2,22 @@
 /*
  * Emitting: from an event's config to an invocation in the queue of the function it matches.
  *
- * The event is checked and measured first. Then, in a lane, the functions are looked up and each is offered the event:
- * its block is made and filled, room is reserved, and at once it is pushed, so that a queue never holds a reservation
- * while somebody copies a large payload. One function: the event lies in the invocation's own block.
+ * The event is checked and measured first. Then, in a lane, the functions are looked up and each is offered the event.
+ * One function: the event lies in the invocation's own block. Several: in a block of its own, which they share.
  *
- * Nearly all emits go straight through (emit_plain), the others by fan.c.
- *
- * Waiting for room and settling what was dropped happen out of the lane.
+ * Nearly all emits go straight through (emit_plain), the others by fan.c; of those, most functions that share an event
+ * are given it here, too (faas__offer_shared), and the rest by offer.c.
  */
 #include "dispatch/emit.h"
 
-#include "dispatch/emission.h"
 #include "dispatch/frame.h"
-#include "dispatch/record.h"
 #include "dispatch/runner.h"
-
-/* ---- Offering to one function, as fan.c and invoke.c do ---------------------------------------------------------- */
-
-static inline faas_invocation *make(struct offer *offer, struct lane *lane, faas_function *function,
-                                    const struct parcel *parcel)
-{
-	faas_invocation *invocation;
-
-	if (unlikely(faas__function_serve(function) != FAAS_OK))
-		return NULL;
-	invocation = faas__invocation_new(offer->runtime, lane, function, &offer->plan, parcel);
-	if (likely(!function->wants_records) || !invocation || faas__follow_prepare(invocation, lane) == FAAS_OK)
-		return invocation;
-	faas__parcel_unmake(lane, invocation);
-	return NULL;
-}
-
-faas_invocation *faas__parcel_make(struct offer *offer, struct lane *lane, faas_function *function,
-                                   const struct parcel *parcel)
-{
-	return make(offer, lane, function, parcel);
-}
-
-/* An invocation that nobody has seen. */
-seldom void faas__parcel_unmake(struct lane *lane, faas_invocation *invocation)
-{
-	if (!invocation)
-		return;
-	store_relaxed(&invocation->refs, 1);
-	faas__invocation_unref_in(invocation, lane);
-}
-
-seldom void faas__parcel_push(const struct offer *offer, faas_invocation *invocation, const struct parcel *parcel)
-{
-	if (parcel->emission) {
-		add_relaxed(&parcel->emission->refs, 1);
-		add_relaxed(&parcel->emission->pending, 1);
-	}
-	faas__queue_push(invocation->function, invocation, offer->runner);
-}
-
-/* Offers the event to one function. FAAS_OK and the invocation (the caller's only if it has a handle), or a refusal. */
-int faas__offer_to(struct offer *offer, struct lane *lane, faas_function *function, const struct parcel *parcel,
-                    faas_invocation **ret_invocation)
-{
-	int code = faas__intake_check(offer->runtime);
-	faas_invocation *invocation;
-
-	if (likely(code == FAAS_OK))
-		code = faas__admit_peek(function, faas__parcel_bytes(offer, function, parcel));
-	if (unlikely(code != FAAS_OK))
-		return code;
-	invocation = make(offer, lane, function, parcel);
-	if (unlikely(!invocation))
-		return FAAS_ENOMEM;
-	code = faas__admit(offer, lane, function, faas__invocation_bytes(invocation));
-	if (unlikely(code != FAAS_OK)) {
-		faas__parcel_unmake(lane, invocation);
-		return code;
-	}
-	*ret_invocation = invocation;
-	faas__parcel_push(offer, invocation, parcel);
-	return FAAS_OK;
-}
-
-/* Waits for room, again and again. In no lane; holds a reference to the function. */
-seldom int faas__offer_until(struct offer *offer, faas_function *function, const struct parcel *parcel, int code,
-                       faas_invocation **ret_invocation)
-{
-	for (;;) {
-		struct lane *lane;
-
-		/* What was dropped must not have to wait for this. */
-		faas__offer_end(offer);
-		if (!faas__await_room(offer, function, code, faas__parcel_bytes(offer, function, parcel)))
-			break;
-		lane = faas__lane_enter(offer->runtime, offer->runner);
-
-		code = faas__offer_to(offer, lane, function, parcel, ret_invocation);
-		faas__lane_leave(lane);
-		if (code == FAAS_OK)
-			return code;
-	}
-	return faas__intake_check(offer->runtime) == FAAS_OK ? code : FAAS_ECLOSED;
-}
-
-/* ---- All but the usual case -------------------------------------------------------------------------------------- */
-
-seldom static int emit_any(faas_runtime *runtime, faas_context *context, const faas_event_config *event,
-                           faas_emission **ret_emission)
-{
-	struct offer offer;
-	struct route route;
-	struct lane *lane;
-	int error = faas__offer_begin(&offer, runtime, context, event, NULL);
-
-	if (unlikely(error != FAAS_OK))
-		return error;
-	lane = faas__lane_enter(runtime, offer.runner);
-	error = faas__route(runtime, lane, &offer.plan, &route);
-	if (unlikely(error != FAAS_OK)) {
-		faas__lane_leave(lane);
-		return error;
-	}
-	return faas__fan_out(&offer, lane, &route, ret_emission);
-}
-
-/* ---- The usual case ---------------------------------------------------------------------------------------------- */
 
 /*
  * Nearly every emit is of a plain event, to one function that this lane has routed the type to before, which needs no
  * more than the event, and has room. That goes straight through, in one piece, with as few instructions as it takes. Where
- * anything is otherwise nothing has happened, and the event goes the other way, which tells what is wrong, too.
+ * anything is otherwise nothing has happened, and the event goes the other way, which tells what is wrong, too. Likewise
+ * each function of a fan-out.
  */
 struct plain {
 	faas_runtime *runtime;
@@ -148,45 +37,74 @@ static inline bool find_origin(struct plain *plain, const faas_context *context)
 	return !cause || (!faas__is_record(cause) && faas__event_of(cause)->hops == 0);
 }
 
+/* Whether it has been emitted to before, and an invocation of it is a header and the event. */
+static inline bool needs_only_event(const faas_function *function)
+{
+	return likely(faas__function_is_in_service(function)) && likely(!function->wants_records) &&
+	       likely(function->header_bytes == sizeof(faas_invocation));
+}
+
 /* NULL: its type, or the function, is not for here. In the lane. */
 static inline faas_function *route_plain(const struct plain *plain, struct lane *lane)
 {
 	uint64_t generation = load_seq_cst(&plain->runtime->routes.generation);
 	const struct route_cache_entry *entry =
 		faas__route_remembered(lane, generation, plain->config->type, plain->lengths.type);
-	faas_function *function;
 
-	if (unlikely(!entry) || unlikely(entry->count != 1))
+	if (unlikely(!entry) || unlikely(entry->key.count != 1) || unlikely(!needs_only_event(entry->matches[0])))
 		return NULL;
-	function = entry->matches[0];
-	if (unlikely(!faas__function_is_in_service(function)) || unlikely(function->wants_records) ||
-	    unlikely(function->header_bytes != sizeof(faas_invocation)))
-		return NULL;
-	return function;
+	return entry->matches[0];
 }
 
-/* NULL: no block is at hand. */
-static inline faas_invocation *make_plain(const struct plain *plain, struct lane *lane, faas_function *function)
+/* The first line of a block for it. NULL: no block is at hand. */
+static inline faas_invocation *take_block(struct lane *lane, faas_function *function, size_t block_bytes, uint32_t flags)
 {
-	faas_invocation *invocation = faas__block_take(&lane->blocks, plain->block_bytes);
-	faas_event *event;
-	int64_t now;
+	faas_invocation *invocation = faas__block_take(&lane->blocks, block_bytes);
 
 	if (unlikely(!invocation))
 		return NULL;
-	event = (faas_event *)(invocation + 1);
-	now = load_relaxed(&plain->runtime->executor.published_now);
+	faas__invocation_write(invocation, function, (uint32_t)block_bytes, 1, flags);
+	invocation->ahead = faas__block_ahead(&lane->blocks, block_bytes);
+	return invocation;
+}
+
+/* Others were faster, or one of the two rooms is scarce. `is_reserved`: it has the queue's. */
+seldom static bool reserve_again(faas_runtime *runtime, struct lane *lane, faas_invocation *invocation, size_t bytes,
+                                 bool is_reserved)
+{
+	faas_function *function = invocation->function;
+
+	if (is_reserved || faas__queue_reserve(function, bytes) == FAAS_OK) {
+		if (faas__lane_reserve(runtime, lane, bytes))
+			return true;
+		faas__queue_unreserve(function, 1, bytes);
+	}
+	faas__block_free(&runtime->pool, &lane->blocks, invocation, invocation->block_bytes);
+	return false;
+}
+
+/* Takes room for it, which there seemed to be when so much was admitted. False: there is none, and the block is gone. */
+static inline bool reserve(faas_runtime *runtime, struct lane *lane, faas_invocation *invocation, uint64_t admitted,
+                           size_t bytes)
+{
+	bool is_reserved = faas__queue_reserve_seen(invocation->function, admitted, bytes);
+
+	return (likely(is_reserved) && likely(faas__lane_reserve(runtime, lane, bytes))) ||
+	       reserve_again(runtime, lane, invocation, bytes, is_reserved);
+}
+
+static inline void write_event(const struct plain *plain, struct lane *lane, faas_event *event)
+{
+	int64_t now = load_relaxed(&plain->runtime->executor.published_now);
+
 	if (unlikely(now == 0))
 		now = faas__look_at_clock(plain->runtime, plain->runner);
-	faas__invocation_write(invocation, function, (uint32_t)plain->block_bytes, 1, 0);
-	invocation->ahead = faas__block_ahead(&lane->blocks, plain->block_bytes);
 	faas__event_write_plain(plain->config, &plain->lengths, event, &plain->runtime->origin,
 	                        faas__lane_next_id(plain->runtime, lane), now);
 	if (plain->from) {
 		event->hops = 1;
 		event->last_hop = (uint32_t)plain->from->index;
 	}
-	return invocation;
 }
 
 /* In the lane. False: nothing has happened. */
@@ -199,20 +117,38 @@ static inline bool offer_plain(const struct plain *plain, struct lane *lane)
 	if (unlikely(!function) || unlikely(load_seq_cst(&plain->runtime->phase) != RUNTIME_OPEN) ||
 	    unlikely(!faas__queue_seems_roomy(function, plain->block_bytes, &admitted)))
 		return false;
-	invocation = make_plain(plain, lane, function);
+	invocation = take_block(lane, function, plain->block_bytes, 0);
 	if (unlikely(!invocation))
 		return false;
-	if (likely(faas__queue_reserve_seen(function, admitted, plain->block_bytes)) ||
-	    faas__queue_reserve(function, plain->block_bytes) == FAAS_OK) {
-		if (likely(faas__lane_reserve(plain->runtime, lane, plain->block_bytes))) {
-			bump_relaxed(&lane->emitted, 1);
-			faas__queue_push(function, invocation, plain->runner);
-			return true;
-		}
-		faas__queue_unreserve(function, 1, plain->block_bytes);
-	}
-	faas__block_free(&plain->runtime->pool, &lane->blocks, invocation, plain->block_bytes);
-	return false;
+	write_event(plain, lane, (faas_event *)(invocation + 1));
+	if (unlikely(!reserve(plain->runtime, lane, invocation, admitted, plain->block_bytes)))
+		return false;
+	bump_relaxed(&lane->emitted, 1);
+	faas__queue_push(function, invocation, plain->runner);
+	return true;
+}
+
+bool faas__offer_shared(const struct offer *offer, struct lane *lane, faas_function *function, struct parcel *parcel)
+{
+	faas_invocation *invocation;
+	uint64_t admitted;
+	size_t bytes;
+
+	if (!parcel->shared || parcel->has_handle || parcel->deadline != TIME_NEVER || parcel->shared_refs == 1 ||
+	    unlikely(!needs_only_event(function)) || unlikely(load_seq_cst(&offer->runtime->phase) != RUNTIME_OPEN))
+		return false;
+	bytes = SHARED_BLOCK_BYTES + offer->plan.bytes - 1; /* as faas__parcel_bytes says */
+	if (unlikely(!faas__queue_seems_roomy(function, bytes, &admitted)))
+		return false;
+	invocation = take_block(lane, function, SHARED_BLOCK_BYTES, INVOCATION_SHARED_EVENT);
+	if (unlikely(!invocation))
+		return false;
+	*(faas_event **)(void *)(invocation + 1) = &parcel->shared->event;
+	if (unlikely(!reserve(offer->runtime, lane, invocation, admitted, bytes)))
+		return false;
+	parcel->shared_refs--;
+	faas__queue_push(function, invocation, offer->runner);
+	return true;
 }
 
 /* faas__lane_enter, without a call where it is somebody else's thread and its stripe is free. */
@@ -250,7 +186,7 @@ int faas__emit(faas_runtime *runtime, faas_context *context, const faas_event_co
 {
 	if (likely(!ret_emission) && likely(emit_plain(runtime, context, event)))
 		return 1;
-	return emit_any(runtime, context, event, ret_emission);
+	return faas__fan_out(runtime, context, event, ret_emission);
 }
 
 int faas_emit_event(faas_runtime *runtime, const faas_event_config *event, faas_emission **ret_emission)

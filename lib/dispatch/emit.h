@@ -23,17 +23,22 @@ struct offer {
 
 /* An invocation of what the parcel holds. In the lane. NULL: no memory. */
 faas_invocation *faas__parcel_make(struct offer *offer, struct lane *lane, faas_function *function,
-                                   const struct parcel *parcel);
+                                   struct parcel *parcel);
 /* Undoes one that nobody has seen. */
 void faas__parcel_unmake(struct lane *lane, faas_invocation *invocation);
 /* Queues one that was admitted. From here on others have it, but for the reference of a handle. */
 void faas__parcel_push(const struct offer *offer, faas_invocation *invocation, const struct parcel *parcel);
 /* Offers the event to one function, in the lane. FAAS_OK and the invocation (the caller's only if it has a handle), or
    why it was refused. */
-int faas__offer_to(struct offer *offer, struct lane *lane, faas_function *function, const struct parcel *parcel,
+int faas__offer_to(struct offer *offer, struct lane *lane, faas_function *function, struct parcel *parcel,
                    faas_invocation **ret_invocation);
+/*
+ * The same in one piece, where the event is shared and nobody can ask what becomes of it, for a function that needs no more
+ * than the event and has room. False: something is otherwise, and nothing has happened.
+ */
+bool faas__offer_shared(const struct offer *offer, struct lane *lane, faas_function *function, struct parcel *parcel);
 /* The same after a refusal with `code`: waits for room and tries again. In no lane; the caller has a reference. */
-int faas__offer_until(struct offer *offer, faas_function *function, const struct parcel *parcel, int code,
+int faas__offer_until(struct offer *offer, faas_function *function, struct parcel *parcel, int code,
                       faas_invocation **ret_invocation);
 
 /* Whether waiting could help. */
@@ -42,8 +47,9 @@ static inline bool faas__is_full(int code)
 	return code == FAAS_EFULL || code == FAAS_ERUNTIMEFULL;
 }
 
-/* Offers an event to all of a route, in the lane, which it leaves. As faas__emit. */
-int faas__fan_out(struct offer *offer, struct lane *lane, struct route *route, faas_emission **ret_emission);
+/* The same as faas__emit, for all emits: also those that go to several functions, or about which anything else is special. */
+int faas__fan_out(faas_runtime *runtime, faas_context *context, const faas_event_config *event,
+                  faas_emission **ret_emission);
 
 /* `context`: the attempt that emits, or NULL. Results as of the public calls. */
 int faas__emit(faas_runtime *runtime, faas_context *context, const faas_event_config *event,

@@ -72,8 +72,13 @@ static void offer_each(struct fan *fan, struct lane *lane, struct faas_function 
 {
 	for (size_t i = 0; i < fan->count; i++) {
 		faas_invocation *invocation = NULL;
-		int code = faas__offer_to(fan->offer, lane, matches[i], &fan->parcel, &invocation);
+		int code;
 
+		if (likely(faas__offer_shared(fan->offer, lane, matches[i], &fan->parcel))) {
+			fan->accepted++;
+			continue;
+		}
+		code = faas__offer_to(fan->offer, lane, matches[i], &fan->parcel, &invocation);
 		if (unlikely(faas__is_full(code) && fan->offer->may_wait) && put_off(fan, i, matches[i], code))
 			continue;
 		note(fan, i, matches[i], code, invocation);
@@ -220,13 +225,31 @@ static void offer_all(struct fan *fan, struct lane *lane, struct faas_function *
 
 /* ---- The call ---------------------------------------------------------------------------------------------------- */
 
-/* The event in a block of its own. 0, or FAAS_ENOMEM. */
-static int share(struct fan *fan, struct lane *lane)
+/*
+ * The event in a block of its own, with references for all who may get it: counted one by one, they would be fetched from
+ * the threads that give theirs back meanwhile. 0, or FAAS_ENOMEM.
+ */
+static int share(struct fan *fan, struct lane *lane, size_t most)
 {
-	if (!fan->parcel.shared)
-		fan->parcel.shared = faas__shared_event_new(fan->offer->runtime, lane, &fan->offer->plan,
-		                                            fan->parcel.sequence, fan->parcel.stamp_ns);
+	if (fan->parcel.shared)
+		return FAAS_OK;
+	fan->parcel.shared_refs = 1 + (uint32_t)most;
+	fan->parcel.shared = faas__shared_event_new(fan->offer->runtime, lane, &fan->offer->plan, fan->parcel.sequence,
+	                                            fan->parcel.stamp_ns, fan->parcel.shared_refs);
 	return fan->parcel.shared ? FAAS_OK : FAAS_ENOMEM;
+}
+
+/* In no lane. */
+static void unshare(struct fan *fan)
+{
+	faas_runtime *runtime = fan->offer->runtime;
+	struct lane *lane;
+
+	if (!fan->parcel.shared)
+		return;
+	lane = faas__lane_enter(runtime, fan->offer->runner);
+	faas__shared_event_unref(runtime, lane, fan->parcel.shared, fan->parcel.shared_refs);
+	faas__lane_leave(lane);
 }
 
 /* Writes the parcel, and asks the filters; they ask the event itself, so it is made for them. 0, or FAAS_ENOMEM. */
@@ -237,7 +260,7 @@ static int begin_parcel(struct fan *fan, struct lane *lane, struct route *route)
 	faas__parcel_begin(&fan->parcel, fan->offer, lane);
 	if (route->filtered_count == 0)
 		return FAAS_OK;
-	error = share(fan, lane);
+	error = share(fan, lane, route->count + route->filtered_count);
 	if (error == FAAS_OK)
 		error = faas__route_filter(fan->offer->runtime, lane, &fan->parcel.shared->event, route, &fan->filter_failed,
 		                           &fan->filter_code);
@@ -254,7 +277,7 @@ static int fan_begin(struct fan *fan, struct lane *lane, size_t count, bool want
 			return FAAS_ENOMEM;
 		fan->parcel.has_handle = true;
 	}
-	return count > 1 ? share(fan, lane) : FAAS_OK;
+	return count > 1 ? share(fan, lane, count) : FAAS_OK;
 }
 
 /* In no lane: says what the first error of a binding's filter was. */
@@ -275,14 +298,7 @@ static void log_filter_error(struct fan *fan)
 /* In no lane. The emission is complete now, and may already be settled. */
 static int fan_end(struct fan *fan, faas_emission **ret_emission)
 {
-	faas_runtime *runtime = fan->offer->runtime;
-	struct lane *lane;
-
-	if (fan->parcel.shared) {
-		lane = faas__lane_enter(runtime, fan->offer->runner);
-		faas__shared_event_unref(runtime, lane, fan->parcel.shared);
-		faas__lane_leave(lane);
-	}
+	unshare(fan);
 	faas__offer_end(fan->offer);
 	if (fan->parcel.emission) {
 		*ret_emission = fan->parcel.emission;
@@ -292,32 +308,35 @@ static int fan_end(struct fan *fan, faas_emission **ret_emission)
 	return fan->accepted > 0 ? fan->accepted : fan->first_refusal;
 }
 
-/* One round: offers what was looked up, and leaves the lane. `*ret_refuser`: see offer_all. */
-static int fan_round(struct fan *fan, struct lane *lane, struct route *route, bool wants_emission,
-                     faas_function **ret_refuser)
+/* One round, in a lane: looks up and offers. `*ret_refuser`: see offer_all. */
+static int fan_round(struct fan *fan, bool wants_emission, faas_function **ret_refuser)
 {
 	faas_runtime *runtime = fan->offer->runtime;
+	struct lane *lane = faas__lane_enter(runtime, fan->offer->runner);
 	faas_invocation **made = NULL;
-	int error = begin_parcel(fan, lane, route);
+	struct route route = {.count = 0};
+	int error = faas__route(runtime, lane, &fan->offer->plan, &route);
 
 	*ret_refuser = NULL;
 	if (error == FAAS_OK)
-		error = fan_begin(fan, lane, route->count, wants_emission);
-	if (error == FAAS_OK && (fan->offer->plan.config->flags & FAAS_EMIT_ALL) && route->count > 0) {
-		made = faas__alloc(&runtime->allocator, route->count * sizeof(faas_invocation *));
+		error = begin_parcel(fan, lane, &route);
+	if (error == FAAS_OK)
+		error = fan_begin(fan, lane, route.count, wants_emission);
+	if (error == FAAS_OK && (fan->offer->plan.config->flags & FAAS_EMIT_ALL) && route.count > 0) {
+		made = faas__alloc(&runtime->allocator, route.count * sizeof(faas_invocation *));
 		error = made ? FAAS_OK : FAAS_ENOMEM;
 	}
 	if (error == FAAS_OK) {
 		if (made)
-			offer_all(fan, lane, route->matches, made, ret_refuser);
+			offer_all(fan, lane, route.matches, made, ret_refuser);
 		else
-			offer_each(fan, lane, route->matches);
+			offer_each(fan, lane, route.matches);
 		/* A round that another one follows does not count. */
 		bump_relaxed(&lane->emitted, *ret_refuser == NULL);
-		bump_relaxed(&lane->unmatched, route->count == 0);
+		bump_relaxed(&lane->unmatched, route.count == 0);
 	}
 	faas__lane_leave(lane);
-	faas__free(&runtime->allocator, made, route->count * sizeof(faas_invocation *));
+	faas__free(&runtime->allocator, made, route.count * sizeof(faas_invocation *));
 	log_filter_error(fan);
 	return error;
 }
@@ -327,47 +346,36 @@ static void fan_reset(struct fan *fan)
 {
 	struct offer *offer = fan->offer;
 
-	if (fan->parcel.shared) {
-		struct lane *lane = faas__lane_enter(offer->runtime, offer->runner);
-
-		faas__shared_event_unref(offer->runtime, lane, fan->parcel.shared);
-		faas__lane_leave(lane);
-	}
+	unshare(fan);
 	faas_emission_unref(fan->parcel.emission);
 	*fan = (struct fan){.offer = offer};
 }
 
-int faas__fan_out(struct offer *offer, struct lane *lane, struct route *route, faas_emission **ret_emission)
+int faas__fan_out(faas_runtime *runtime, faas_context *context, const faas_event_config *event,
+                  faas_emission **ret_emission)
 {
-	struct fan fan = {.offer = offer};
+	struct offer offer;
+	struct fan fan = {.offer = &offer};
 	faas_function *refuser;
-	size_t bytes;
-	int error, code;
+	int error = faas__offer_begin(&offer, runtime, context, event, NULL);
 
-	for (;;) {
-		error = fan_round(&fan, lane, route, ret_emission != NULL, &refuser);
-		if (error != FAAS_OK)
-			break;
-		if (!refuser) {
-			if (fan.waiting_count > 0)
-				offer_later(&fan);
-			return fan_end(&fan, ret_emission);
-		}
+	if (error != FAAS_OK)
+		return error;
+	while ((error = fan_round(&fan, ret_emission != NULL, &refuser)) == FAAS_OK && refuser) {
 		/* All or none, and one was full: when it may have room, everything is looked up anew. */
-		code = fan.first_refusal;
-		bytes = faas__parcel_bytes(offer, refuser, &fan.parcel);
+		int code = fan.first_refusal;
+		size_t bytes = faas__parcel_bytes(&offer, refuser, &fan.parcel);
+
 		fan_reset(&fan);
-		faas__offer_end(offer);
-		offer->may_wait = faas__await_room(offer, refuser, code, bytes);
+		faas__offer_end(&offer);
+		offer.may_wait = faas__await_room(&offer, refuser, code, bytes);
 		faas_function_unref(refuser);
-		lane = faas__lane_enter(offer->runtime, offer->runner);
-		error = faas__route(offer->runtime, lane, &offer->plan, route);
-		if (error != FAAS_OK) {
-			faas__lane_leave(lane);
-			break;
-		}
+	}
+	if (error == FAAS_OK) {
+		offer_later(&fan);
+		return fan_end(&fan, ret_emission);
 	}
 	fan_reset(&fan);
-	faas__offer_end(offer);
+	faas__offer_end(&offer);
 	return error;
 }

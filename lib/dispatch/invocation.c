@@ -68,7 +68,7 @@ seldom static void write_keyed(faas_invocation *invocation)
 }
 
 faas_invocation *faas__invocation_new(faas_runtime *runtime, struct lane *lane, faas_function *function,
-                                      const struct event_plan *plan, const struct parcel *parcel)
+                                      const struct event_plan *plan, struct parcel *parcel)
 {
 	bool has_result = faas__parcel_needs_result(parcel, function);
 	size_t header = faas__invocation_header(function, has_result);
@@ -88,7 +88,11 @@ faas_invocation *faas__invocation_new(faas_runtime *runtime, struct lane *lane, 
 		faas__result_of(invocation)->emission = parcel->emission;
 	}
 	if (parcel->shared) {
-		add_relaxed(&parcel->shared->refs, 1);
+		/* The last one that is at hand is the emitter's. */
+		if (parcel->shared_refs > 1)
+			parcel->shared_refs--;
+		else
+			add_relaxed(&parcel->shared->refs, 1);
 		*(faas_event **)place = &parcel->shared->event;
 	} else {
 		faas__event_write(plan, place, &runtime->origin, parcel->sequence, parcel->stamp_ns);
@@ -145,22 +149,22 @@ seldom void faas__record_unwrite(faas_invocation *block, struct lane *lane)
 }
 
 seldom struct shared_event *faas__shared_event_new(faas_runtime *runtime, struct lane *lane, const struct event_plan *plan,
-                                            uint64_t sequence, int64_t stamp_ns)
+                                            uint64_t sequence, int64_t stamp_ns, uint32_t refs)
 {
 	uint32_t bytes = block_size(offsetof(struct shared_event, event) + plan->bytes);
 	struct shared_event *shared = faas__block_alloc(&runtime->pool, &lane->blocks, bytes);
 
 	if (!shared)
 		return NULL;
-	store_relaxed(&shared->refs, 1);
+	store_relaxed(&shared->refs, refs);
 	shared->block_bytes = bytes;
 	faas__event_write(plan, &shared->event, &runtime->origin, sequence, stamp_ns);
 	return shared;
 }
 
-seldom void faas__shared_event_unref(faas_runtime *runtime, struct lane *lane, struct shared_event *shared)
+void faas__shared_event_unref(faas_runtime *runtime, struct lane *lane, struct shared_event *shared, uint32_t refs)
 {
-	if (sub_acq_rel(&shared->refs, 1) == 1)
+	if (sub_acq_rel(&shared->refs, refs) == refs)
 		faas__block_free(&runtime->pool, &lane->blocks, shared, shared->block_bytes);
 }
 
@@ -216,7 +220,7 @@ static inline void free_in(faas_invocation *invocation, faas_runtime *runtime, s
 		faas__block_free(&runtime->pool, &lane->blocks, follow, follow->block_bytes);
 	}
 	if (invocation->flags & INVOCATION_SHARED_EVENT)
-		faas__shared_event_unref(runtime, lane, container_of(faas__event_of(invocation), struct shared_event, event));
+		faas__shared_event_unref(runtime, lane, faas__shared_event_from(faas__event_of(invocation)), 1);
 	faas__block_free(&runtime->pool, &lane->blocks, invocation, invocation->block_bytes);
 }
 

@@ -155,12 +155,15 @@ _Static_assert(sizeof(struct faas_invocation) == FAAS_LINE, "one line");
 #endif
 _Static_assert(offsetof(struct heap_node, key) >= sizeof(struct list), "what was due stays while it is linked");
 
-/* An event that several functions got. */
+/* An event that several functions got. Who runs one only reads the event: what counts its references has another line. */
 struct shared_event {
 	atomic_u32 refs;
 	uint32_t block_bytes;
-	faas_event event;
+	on_own_line faas_event event;
 };
+
+/* What an invocation of one is in: its header, and a pointer. */
+#define SHARED_BLOCK_BYTES ((sizeof(faas_invocation) + sizeof(faas_event *) + BLOCK_STEP - 1) & ~(size_t)(BLOCK_STEP - 1))
 
 static inline struct result *faas__result_of(const faas_invocation *invocation)
 {
@@ -172,10 +175,16 @@ static inline bool faas__has_result(const faas_invocation *invocation)
 	return (invocation->flags & INVOCATION_HAS_RESULT) != 0;
 }
 
-/* Before its first attempt, and nothing but an event. */
+/* Nothing but an event, which may be shared. */
+static inline bool faas__is_bare(const faas_invocation *invocation)
+{
+	return (invocation->flags & ~INVOCATION_SHARED_EVENT) == 0;
+}
+
+/* The same, before its first attempt. */
 static inline bool faas__is_plain(const faas_invocation *invocation)
 {
-	return invocation->flags == 0 && invocation->attempts == 0;
+	return faas__is_bare(invocation) && invocation->attempts == 0;
 }
 
 static inline bool faas__is_sync(const faas_invocation *invocation)
@@ -229,6 +238,14 @@ static inline faas_event *faas__event_of(const faas_invocation *invocation)
 	return faas__event_behind(invocation);
 }
 
+/* The same of a bare one. */
+static inline faas_event *faas__event_of_bare(const faas_invocation *invocation)
+{
+	void *place = (void *)(uintptr_t)(invocation + 1);
+
+	return unlikely(invocation->flags & INVOCATION_SHARED_EVENT) ? *(faas_event **)place : place;
+}
+
 /* When it was accepted. */
 static inline int64_t faas__accepted_at(const faas_invocation *invocation)
 {
@@ -265,6 +282,7 @@ bool faas__invocation_end_attempt(faas_invocation *invocation, uint32_t attempt,
 /* What is offered, the same for every function. */
 struct parcel {
 	struct shared_event *shared; /* NULL: in the invocation */
+	uint32_t shared_refs;        /* references to it that nobody has yet */
 	uint64_t sequence;
 	int64_t stamp_ns;
 	struct faas_emission *emission; /* NULL: none */
@@ -289,7 +307,7 @@ static inline void faas__invocation_write(faas_invocation *invocation, faas_func
 
 /* Makes an invocation and, unless it is shared, its event. One reference, the queue's. NULL: no memory. */
 faas_invocation *faas__invocation_new(faas_runtime *runtime, struct lane *lane, faas_function *function,
-                                      const struct event_plan *plan, const struct parcel *parcel);
+                                      const struct event_plan *plan, struct parcel *parcel);
 
 /* A block for a record: it has all parts. NULL: no memory. faas__record_write makes an invocation of it. */
 faas_invocation *faas__record_block(faas_runtime *runtime, struct lane *lane);
@@ -298,10 +316,15 @@ void faas__record_write(faas_invocation *block, faas_function *function, faas_in
 /* Back to a mere block: nobody has seen it. */
 void faas__record_unwrite(faas_invocation *block, struct lane *lane);
 
-/* An event for several invocations, with one reference of the caller's. NULL: no memory. */
+/* An event for several invocations, with so many references, which are the caller's. NULL: no memory. */
 struct shared_event *faas__shared_event_new(faas_runtime *runtime, struct lane *lane, const struct event_plan *plan,
-                                            uint64_t sequence, int64_t stamp_ns);
-void faas__shared_event_unref(faas_runtime *runtime, struct lane *lane, struct shared_event *shared);
+                                            uint64_t sequence, int64_t stamp_ns, uint32_t refs);
+void faas__shared_event_unref(faas_runtime *runtime, struct lane *lane, struct shared_event *shared, uint32_t refs);
+
+static inline struct shared_event *faas__shared_event_from(faas_event *event)
+{
+	return container_of(event, struct shared_event, event);
+}
 
 /* Memory that counts against the queue's bound in bytes. */
 static inline size_t faas__invocation_bytes(const faas_invocation *invocation)

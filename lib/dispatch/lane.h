@@ -25,11 +25,15 @@ struct runner;
 #define ROUTE_CACHE_MATCHES 4u
 
 /* What a type led to, as long as the route table's generation has not changed. */
-struct route_cache_entry {
+struct route_cache_key {
 	uint64_t generation; /* 0: empty */
 	uint8_t type_bytes;
-	uint8_t count;
+	uint8_t count;       /* of matches, where they stand beside it */
 	char type[ROUTE_CACHE_TYPE];
+};
+
+struct route_cache_entry {
+	struct route_cache_key key;
 	struct faas_function *matches[ROUTE_CACHE_MATCHES];
 };
 
@@ -44,6 +48,8 @@ struct lane {
 	_Atomic(struct runner *) idle_guest; /* of a stripe: for a caller that runs handlers; anybody takes it */
 	struct faas_function **matches; /* where a route look-up collects */
 	size_t matches_capacity;
+	struct route_cache_key collected; /* the type whose matches these still are, all of them */
+	size_t collected_count;
 	struct binding **filtered;      /* likewise */
 	size_t filtered_capacity;
 	struct route_cache_entry route_cache[ROUTE_CACHE_PAIRS][2]; /* of a pair, the newer first */

@@ -21,8 +21,12 @@ enum end faas__retry_expiry(const faas_invocation *invocation, int64_t at, int *
 /* The quick answer for most: neither too old nor with a caller who could be late. False: ask faas__retry_expiry. */
 static inline bool faas__retry_is_young(const faas_invocation *invocation, int64_t now)
 {
-	return (invocation->flags & (INVOCATION_HAS_RESULT | INVOCATION_IS_RECORD)) == 0 &&
-	       now - faas__event_of(invocation)->stamp_ns < invocation->function->delivery->max_age_ns;
+	const faas_event *event;
+
+	if ((invocation->flags & (INVOCATION_HAS_RESULT | INVOCATION_IS_RECORD)) != 0)
+		return false;
+	event = likely(faas__is_bare(invocation)) ? faas__event_of_bare(invocation) : faas__event_behind(invocation);
+	return now - event->stamp_ns < invocation->function->delivery->max_age_ns;
 }
 
 /* When the next delay ends; TIME_NEVER. */

@@ -67,22 +67,33 @@ seldom static int match_all(const struct route_snapshot *snapshot, const char *t
 	return FAAS_OK;
 }
 
-seldom static void remember(struct route_cache_entry *pair, uint64_t generation, const char *type, size_t type_bytes,
-                     const struct match_list *list)
+/* What has many matches is remembered only until the lane collects others. */
+seldom static void remember(struct lane *lane, uint64_t generation, const char *type, size_t type_bytes,
+                            const struct match_list *list)
 {
-	if (type_bytes > ROUTE_CACHE_TYPE || list->count > ROUTE_CACHE_MATCHES)
+	struct route_cache_key *key = &lane->collected;
+
+	if (type_bytes > ROUTE_CACHE_TYPE)
 		return;
-	pair[1] = pair[0];
-	pair->generation = generation;
-	pair->type_bytes = (uint8_t)type_bytes;
-	pair->count = (uint8_t)list->count;
-	memcpy(pair->type, type, type_bytes);
-	if (list->count > 0)
-		memcpy(pair->matches, list->functions, list->count * sizeof(*list->functions));
+	if (list->count <= ROUTE_CACHE_MATCHES) {
+		struct route_cache_entry *pair = faas__route_pair(lane, type, type_bytes);
+
+		pair[1] = pair[0];
+		key = &pair->key;
+		key->count = (uint8_t)list->count;
+		if (list->count > 0)
+			memcpy(pair->matches, list->functions, list->count * sizeof(*list->functions));
+	}
+	lane->collected_count = list->count;
+	key->generation = generation;
+	key->type_bytes = (uint8_t)type_bytes;
+	memcpy(key->type, type, type_bytes);
 }
 
+/* To collect in. */
 static struct match_list list_of(faas_runtime *runtime, struct lane *lane)
 {
+	lane->collected.generation = 0;
 	return (struct match_list){.allocator = &runtime->allocator,
 	                           .functions = lane->matches,
 	                           .capacity = lane->matches_capacity,
@@ -115,8 +126,11 @@ seldom int faas__route(faas_runtime *runtime, struct lane *lane, struct event_pl
 	struct match_list list;
 	int error;
 
-	if (likely(entry)) {
-		*ret_route = (struct route){.matches = entry->matches, .count = entry->count};
+	*ret_route = (struct route){.matches = lane->matches, .count = lane->collected_count};
+	if (faas__route_is_of(&lane->collected, generation, type, type_bytes))
+		return FAAS_OK;
+	if (entry) {
+		*ret_route = (struct route){.matches = entry->matches, .count = entry->key.count};
 		return FAAS_OK;
 	}
 	/* Only types that have passed are remembered. */
@@ -129,7 +143,7 @@ seldom int faas__route(faas_runtime *runtime, struct lane *lane, struct event_pl
 		error = match_all(snapshot, type, type_bytes, faas__route_hash(type, type_bytes, runtime->hash_seed), &list);
 	keep_list(lane, &list, ret_route);
 	if (error == FAAS_OK && list.filtered_count == 0)
-		remember(faas__route_pair(lane, type, type_bytes), generation, type, type_bytes, &list);
+		remember(lane, generation, type, type_bytes, &list);
 	return error;
 }
 

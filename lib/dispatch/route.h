@@ -99,10 +99,10 @@ static inline bool faas__route_is_same(const char *a, const char *b, size_t byte
 	}
 }
 
-static inline bool faas__route_knows(const struct route_cache_entry *entry, uint64_t generation, const char *type,
+static inline bool faas__route_is_of(const struct route_cache_key *key, uint64_t generation, const char *type,
                                      size_t bytes)
 {
-	return entry->generation == generation && entry->type_bytes == bytes && faas__route_is_same(entry->type, type, bytes);
+	return key->generation == generation && key->type_bytes == bytes && faas__route_is_same(key->type, type, bytes);
 }
 
 /* What the lane remembers of a type; NULL: nothing, or nothing of this generation. */
@@ -111,7 +111,7 @@ static inline const struct route_cache_entry *faas__route_remembered(struct lane
 {
 	const struct route_cache_entry *entry = faas__route_pair(lane, type, type_bytes), *end = entry + 2;
 
-	while (!likely(faas__route_knows(entry, generation, type, type_bytes)))
+	while (!likely(faas__route_is_of(&entry->key, generation, type, type_bytes)))
 		if (++entry == end)
 			return NULL;
 	return entry;
