@@ -56,10 +56,11 @@ static inline faas_function *route_plain(const struct plain *plain, struct lane 
 	return entry->matches[0];
 }
 
-/* The first line of a block for it. NULL: no block is at hand. */
-static inline faas_invocation *take_block(struct lane *lane, faas_function *function, size_t block_bytes, uint32_t flags)
+/* The first line of a block for it, unless that is NULL. */
+static inline faas_invocation *begin_block(struct lane *lane, void *block, faas_function *function, size_t block_bytes,
+                                           uint32_t flags)
 {
-	faas_invocation *invocation = faas__block_take(&lane->blocks, block_bytes);
+	faas_invocation *invocation = block;
 
 	if (unlikely(!invocation))
 		return NULL;
@@ -113,11 +114,16 @@ static inline bool offer_plain(const struct plain *plain, struct lane *lane)
 	faas_function *function = route_plain(plain, lane);
 	faas_invocation *invocation;
 	uint64_t admitted;
+	void *block;
 
 	if (unlikely(!function) || unlikely(load_seq_cst(&plain->runtime->phase) != RUNTIME_OPEN) ||
 	    unlikely(!faas__queue_seems_roomy(function, plain->block_bytes, &admitted)))
 		return false;
-	invocation = take_block(lane, function, plain->block_bytes, 0);
+	block = faas__block_take(&lane->blocks, plain->block_bytes);
+	/* The cache has been emptied: going the other way for that would cost more than the next magazine. */
+	if (unlikely(!block))
+		block = faas__block_alloc(&plain->runtime->pool, &lane->blocks, plain->block_bytes);
+	invocation = begin_block(lane, block, function, plain->block_bytes, 0);
 	if (unlikely(!invocation))
 		return false;
 	write_event(plain, lane, (faas_event *)(invocation + 1));
@@ -140,7 +146,8 @@ bool faas__offer_shared(const struct offer *offer, struct lane *lane, faas_funct
 	bytes = SHARED_BLOCK_BYTES + offer->plan.bytes - 1; /* as faas__parcel_bytes says */
 	if (unlikely(!faas__queue_seems_roomy(function, bytes, &admitted)))
 		return false;
-	invocation = take_block(lane, function, SHARED_BLOCK_BYTES, INVOCATION_SHARED_EVENT);
+	invocation = begin_block(lane, faas__block_take(&lane->blocks, SHARED_BLOCK_BYTES), function, SHARED_BLOCK_BYTES,
+	                         INVOCATION_SHARED_EVENT);
 	if (unlikely(!invocation))
 		return false;
 	*(faas_event **)(void *)(invocation + 1) = &parcel->shared->event;

@@ -29,9 +29,9 @@
 #define WORTH_WAKING_NS 20000 /* of work behind this thread before it wakes another */
 #define PREFETCH_BYTES 256u   /* of an invocation and its event */
 #define STREAM_EVENTS 8       /* in a batch: then they come in a stream */
-#define LINGER_EVENTS 32      /* for which a thread lingers */
-#define LINGER_NS 3000        /* at most */
-#define LINGER_LOOKS 100      /* at the clock */
+#define LINGER_EVENTS 64      /* for which a thread lingers */
+#define LINGER_NS 6000        /* at most */
+#define LINGER_LOOKS 200      /* at the clock */
 #define STREAM_NS 500         /* between events: likewise */
 #define PUSH_YIELDS 2u        /* a thread gives way so often to somebody who is pushing; */
 #define PUSH_WAITS 64u        /* after that every so many times */
