@@ -44,12 +44,24 @@ seldom faas_event *faas__event_behind(const faas_invocation *invocation)
 	return faas__event_place(invocation);
 }
 
+/* Field by field: clearing it as a whole takes longer than all else here. Those of a callback are written with it. */
 static void write_result(faas_invocation *invocation, faas_function *function, int64_t deadline)
 {
 	struct result *result = faas__result_of(invocation);
 
-	memset(result, 0, sizeof(*result));
+	result->emission = NULL;
 	result->deadline = deadline;
+	result->follow = NULL;
+	store_relaxed(&result->is_published, 0);
+	result->queued_ns = 0;
+	result->init_ns = 0;
+	result->run_ns = 0;
+	result->total_ns = 0;
+	result->answer = NULL;
+	result->message = NULL;
+	result->code = 0;
+	result->handler_result = 0;
+	result->is_cold = 0;
 	if (!faas__is_private(invocation))
 		faas_function_ref(function);
 }

@@ -74,21 +74,26 @@ struct lane;
 #define INVOCATION_IS_RECORD 16u   /* there is a struct record, and the event is that invocation's */
 #define INVOCATION_IS_PRIVATE 32u  /* no handle but that of the caller, who runs it and keeps the function */
 
-/* What somebody may ask for. Written by the winner of SETTLING, read after SETTLED. */
+/* What somebody may ask for. */
 struct result {
 	struct callback callback;
 	faas_settled_fn *on_settled; /* written before HAS_CALLBACK is set */
 	void *on_settled_user;
 	struct faas_emission *emission; /* counted until settled; NULL: none */
 	int64_t deadline;     /* the caller's; TIME_NEVER: none; fixed before it is queued */
-	int64_t queued_ns, init_ns, run_ns, total_ns;
 	faas_invocation *follow; /* a block for the record, made with this one; NULL: none is wanted, or it is under way */
+	/* Set after SETTLED. Who spins until then looks at this word: the thread that runs it writes the state word four times,
+	   and this line but once. */
+	atomic_u32 is_published;
+	uint32_t unused;
+	/* written by the winner of SETTLING, read after SETTLED: */
+	int64_t queued_ns, init_ns, run_ns, total_ns;
 	struct answer *answer;   /* owned */
 	struct message *message; /* owned */
 	int32_t code;
 	int32_t handler_result;
 	uint32_t is_cold;
-	uint32_t unused;
+	uint32_t unused_too;
 };
 
 /* In an ordered function; all under function.mu. The first unsettled one of a key is its head. */
@@ -152,6 +157,7 @@ struct faas_invocation {
 
 #if UINTPTR_MAX > 0xffffffffu
 _Static_assert(sizeof(struct faas_invocation) == FAAS_LINE, "one line");
+_Static_assert(offsetof(struct result, queued_ns) == FAAS_LINE && sizeof(struct result) == 2 * FAAS_LINE, "two lines");
 #endif
 _Static_assert(offsetof(struct heap_node, key) >= sizeof(struct list), "what was due stays while it is linked");
 

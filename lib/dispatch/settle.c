@@ -42,6 +42,7 @@ void faas__settle_publish(faas_invocation *invocation, enum end end, bool from_m
 
 	/* SETTLING | 1 is SETTLED. */
 	before = or_acq_rel(&invocation->state, (PHASE_SETTLED & ~PHASE_SETTLING) | status);
+	store_release(&result->is_published, 1);
 	if (before & HAS_WAITERS)
 		faas__wake_waiters(runtime, invocation);
 	if (before & HAS_CALLBACK) {

@@ -32,6 +32,7 @@ static bool give_way(faas_runtime *runtime, const faas_invocation *invocation)
 /* Spins for as long as threads look around. */
 static bool spin(faas_runtime *runtime, const faas_invocation *invocation)
 {
+	const struct result *result = faas__result_of(invocation);
 	int64_t until = 0;
 
 	if (runtime->executor.spin_ns == 0)
@@ -39,7 +40,7 @@ static bool spin(faas_runtime *runtime, const faas_invocation *invocation)
 	for (uint32_t looks = 0;; looks++) {
 		int64_t now;
 
-		if (faas__is_settled(invocation))
+		if (load_acquire(&result->is_published) != 0)
 			return true;
 		cpu_relax();
 		if (looks % LOOKS_PER_CLOCK != 0)
