@@ -221,13 +221,12 @@ struct faas_function {
 	const struct delivery *delivery; /* owned, unless it is the common one */
 	uint64_t index;            /* order of registration */
 
-	/* the emitters' line: they write the first four, and read the turn's state */
+	/* the emitters' line: they write the first five, and read the turn's state */
 	on_own_line struct mpsc_in inbox_in;
 	atomic_u64 admitted;       /* load of all that got room; modulo 2^64 */
 	atomic_u64 released_seen;  /* a value that `released` once had */
 	atomic_u64 accepted;
-	void (*release)(void *user); /* these two are fixed, and fill up the line */
-	int64_t init_deadline_ns;  /* TIME_NEVER: none */
+	void (*release)(void *user); /* fixed; fills up the line */
 	struct turn turn;          /* from its node on it stands in lines of the takers */
 	atomic_u64 released;       /* writers under mu: load of what gave its room back */
 	atomic_u32 refs;           /* the registry until finished, handles, bindings, set timers, answerable invocations */
@@ -258,6 +257,7 @@ struct faas_function {
 	int64_t rate_due;          /* a token that the turn waits for; TIME_NEVER: none */
 	faas_init_fn *init;        /* fixed */
 	faas_fini_fn *fini;        /* fixed */
+	int64_t init_deadline_ns;  /* fixed; TIME_NEVER: none */
 	int64_t init_backoff_ns;   /* fixed; TIME_NEVER: none */
 	struct list share_node;    /* under share.mu: waits for the runtime's concurrency; counted */
 	bool waits_for_share;      /* under share.mu */

@@ -112,12 +112,6 @@ static struct local_queue *local_of(faas_function *function, const struct runner
 	return locals ? &locals[runner->local - 1] : NULL;
 }
 
-/* As far as one can tell while others push: a hint. */
-static bool local_is_empty(struct local_queue *local)
-{
-	return load_acquire(&local->in.tail) == &local->out.stub;
-}
-
 static uint32_t queue_count(const faas_function *function)
 {
 	return unlikely(locals_of(function)) ? function->runtime->local_count + 1 : 1;
@@ -135,7 +129,7 @@ uint32_t faas__queue_choose(faas_function *function, const struct runner *runner
 
 		if (own->first_until == 0)
 			own->first_until = runner->now + LOCAL_FIRST_NS;
-		if (runner->now < own->first_until && !local_is_empty(own))
+		if (runner->now < own->first_until && !faas__mpsc_is_empty(&own->in))
 			return runner->local;
 		own->first_until = 0;
 	}
