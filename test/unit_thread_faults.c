@@ -32,6 +32,7 @@ struct fault {
 };
 
 static struct fault creating, making; /* threads; mutexes and condition variables */
+static struct fault allocating;       /* memory for what a thread, or a caller that runs handlers, has of its own */
 static atomic_long held;              /* mutexes and condition variables that were made and not destroyed */
 
 static void fail_calls(struct fault *fault, long first, long count)
@@ -104,6 +105,9 @@ int __wrap_pthread_cond_destroy(pthread_cond_t *cond)
 
 /* ---- A runtime that counts what it holds --------------------------------------------------------------------------- */
 
+#define LEAST_THREAD_BYTES 4096 /* nothing else here takes as much, */
+#define MOST_THREAD_BYTES 65536 /* but for what takes more than this */
+
 static atomic_long blocks;
 
 static void *count_alloc(void *user, uint64_t bytes, uint64_t alignment)
@@ -111,6 +115,8 @@ static void *count_alloc(void *user, uint64_t bytes, uint64_t alignment)
 	void *block = NULL;
 
 	(void)user;
+	if (bytes >= LEAST_THREAD_BYTES && bytes <= MOST_THREAD_BYTES && must_fail(&allocating))
+		return NULL;
 	if (posix_memalign(&block, alignment < sizeof(void *) ? sizeof(void *) : (size_t)alignment, (size_t)bytes) != 0)
 		return NULL;
 	atomic_fetch_add(&blocks, 1);
@@ -214,6 +220,7 @@ static int reset(void **state)
 	(void)state;
 	fail_none(&creating);
 	fail_none(&making);
+	fail_none(&allocating);
 	atomic_store(&runs, 0);
 	inside = 0;
 	return 0;
@@ -347,6 +354,7 @@ static void the_pool_comes_to_its_size(struct fault *fault)
 		assert_int_equal(FAAS_OK, faas_drain(runtime, FAAS_NEVER));
 		fail_none(fault);
 		assert_int_equal(TOGETHER, numbers(runtime).threads_peak);
+		assert_int_equal(atomic_load(&fault->failed), numbers(runtime).thread_failures);
 		close_and_check(runtime);
 	}
 }
@@ -357,6 +365,13 @@ static void the_pool_grows_in_spite_of_threads_that_fail(void **state)
 	the_pool_comes_to_its_size(&creating);
 }
 
+static void the_pool_grows_in_spite_of_memory_that_is_refused(void **state)
+{
+	(void)state;
+	the_pool_comes_to_its_size(&allocating);
+}
+
+/* Where threads sleep on mutexes. */
 static void the_pool_grows_in_spite_of_mutexes_that_fail(void **state)
 {
 	(void)state;
@@ -373,12 +388,20 @@ static void a_guest_that_cannot_be_made_is_refused(void **state)
 	assert_int_equal(FAAS_OK, open_with(FAAS_NONE, 0, &runtime));
 	add(runtime, "f", count_run, 0);
 	send(runtime, "f", 1);
-	for (long n = 0; n < 2; n++) {
+	fail_calls(&allocating, 0, 1);
+	assert_int_equal(FAAS_ENOMEM, faas_run(runtime, 10));
+	assert_int_equal(1, atomic_load(&allocating.failed));
+	assert_int_equal(0, atomic_load(&runs));
+	for (long n = 0;; n++) {
+		int code;
+
 		fail_calls(&making, n, 1);
-		assert_int_equal(FAAS_ENOMEM, faas_run(runtime, 10));
+		code = faas_run(runtime, 10);
+		if (atomic_load(&making.failed) == 0)
+			break;
+		assert_int_equal(FAAS_ENOMEM, code);
 		assert_int_equal(0, atomic_load(&runs));
 	}
-	assert_int_equal(1, faas_run(runtime, 10));
 	assert_int_equal(1, atomic_load(&runs));
 	close_and_check(runtime);
 }
@@ -393,10 +416,10 @@ static void an_inline_call_that_cannot_run_here_is_queued(void **state)
 	add(runtime, "f", count_run, 0);
 	/* A thread is there before anything fails. */
 	assert_int_equal(FAAS_OK, faas_invoke(runtime, "f", NULL, FAAS_NEVER, NULL));
-	fail_calls(&making, 0, 1);
+	fail_calls(&allocating, 0, 1);
 	assert_int_equal(FAAS_OK, faas_invoke(runtime, "inline", NULL, FAAS_NEVER, NULL));
-	fail_none(&making);
-	assert_int_equal(1, atomic_load(&making.failed));
+	fail_none(&allocating);
+	assert_int_equal(1, atomic_load(&allocating.failed));
 	assert_int_equal(2, atomic_load(&runs));
 	close_and_check(runtime);
 }
@@ -412,6 +435,7 @@ int main(void)
 		TEST(without_threads_the_hosts_own_make_progress),
 		TEST(work_goes_on_when_threads_can_be_made_again),
 		TEST(the_pool_grows_in_spite_of_threads_that_fail),
+		TEST(the_pool_grows_in_spite_of_memory_that_is_refused),
 		TEST(the_pool_grows_in_spite_of_mutexes_that_fail),
 		TEST(a_guest_that_cannot_be_made_is_refused),
 		TEST(an_inline_call_that_cannot_run_here_is_queued),

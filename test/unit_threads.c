@@ -210,12 +210,7 @@ static void add_absent(struct thread *thread)
 
 static bool was_woken(struct thread *thread)
 {
-	bool is_woken;
-
-	faas__mutex_lock(&thread->mu);
-	is_woken = thread->is_woken;
-	faas__mutex_unlock(&thread->mu);
-	return is_woken;
+	return load_acquire(&thread->parking.word) == PARKING_WOKEN;
 }
 
 static void a_ready_turn_is_left_to_those_who_will_come_by(void **state)
@@ -498,13 +493,8 @@ static void a_thread_calls_another_when_much_is_ready(void **state)
 static bool is_watching(void)
 {
 	struct monitor *monitor = &executor.monitor;
-	bool is_watching;
 
-	faas__mutex_lock(&monitor->mu);
-	is_watching = monitor->is_poked || load_seq_cst(&monitor->is_ticking) != 0 ||
-	              load_seq_cst(&monitor->wake_at) == TIME_NEVER;
-	faas__mutex_unlock(&monitor->mu);
-	return is_watching;
+	return load_seq_cst(&monitor->is_ticking) != 0 || load_seq_cst(&monitor->parking.word) != PARKING_ASLEEP;
 }
 
 /* One that looked around saw two turns, and the one it took is not what it was known to be. */

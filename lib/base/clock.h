@@ -11,6 +11,7 @@
 #include "faas/clock.h"
 
 #define NS_PER_MS 1000000
+#define NS_PER_S 1000000000
 #define TIME_NEVER INT64_MAX
 
 /* What follows a manual clock: told at each moment at which it has something due. */

@@ -28,9 +28,9 @@
 #include <unistd.h>
 
 #include "base/atomics.h"
+#include "base/clock.h"
 #include "faas/common.h"
 
-#define NS_PER_S 1000000000
 #define SPINS 60 /* tries before a mutex is slept for */
 
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;

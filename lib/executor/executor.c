@@ -18,7 +18,7 @@ static int32_t max_looking(const struct executor *executor)
 int faas__executor_init(struct executor *executor, const struct executor_config *config)
 {
 	struct mutex *mutexes[] = {&executor->run_queue.mu, &executor->idle_mu, &executor->threads_mu,
-	                           &executor->timers_mu, &executor->monitor.mu, &executor->visit_mu};
+	                           &executor->timers_mu, &executor->visit_mu};
 	const size_t count = sizeof(mutexes) / sizeof(mutexes[0]);
 	size_t made = 0;
 
@@ -51,13 +51,13 @@ int faas__executor_init(struct executor *executor, const struct executor_config 
 		goto fail_mutex;
 	if (faas__cond_init(&executor->threads_cond) != FAAS_OK)
 		goto fail_mutex;
-	if (faas__cond_init(&executor->monitor.cond) != FAAS_OK)
+	if (faas__parking_init(&executor->monitor.parking) != FAAS_OK)
 		goto fail_cond;
 	if (!faas__executor_is_manual(executor) && faas__monitor_start(executor) != FAAS_OK)
 		goto fail_monitor;
 	return FAAS_OK;
 fail_monitor:
-	faas__cond_deinit(&executor->monitor.cond);
+	faas__parking_deinit(&executor->monitor.parking);
 fail_cond:
 	faas__cond_deinit(&executor->threads_cond);
 fail_mutex:
@@ -129,10 +129,9 @@ void faas__executor_deinit(struct executor *executor)
 {
 	assert(list_empty(&executor->threads));
 	faas__threads_reap(executor);
-	faas__cond_deinit(&executor->monitor.cond);
+	faas__parking_deinit(&executor->monitor.parking);
 	faas__cond_deinit(&executor->threads_cond);
 	faas__mutex_deinit(&executor->visit_mu);
-	faas__mutex_deinit(&executor->monitor.mu);
 	faas__mutex_deinit(&executor->timers_mu);
 	faas__mutex_deinit(&executor->threads_mu);
 	faas__mutex_deinit(&executor->idle_mu);

@@ -19,8 +19,6 @@
  *     idle_mu       the stack of parked threads
  *     threads_mu    which threads there are
  *     timers_mu     the heap of timers
- *     monitor.mu    the monitor's sleep
- *     thread.mu     a parked thread's sleep
  */
 #ifndef FAAS_EXECUTOR_EXECUTOR_H
 #define FAAS_EXECUTOR_EXECUTOR_H
@@ -34,6 +32,7 @@
 #include "base/clock.h"
 #include "base/heap.h"
 #include "base/list.h"
+#include "base/parking.h"
 #include "base/random.h"
 #include "base/sync.h"
 #include "faas/common.h"
@@ -219,10 +218,8 @@ struct thread {
 	struct thread *parked_below;    /* under idle_mu */
 	bool is_parked;                 /* under idle_mu: on the stack of parked threads */
 	int parked_cpu;                 /* under idle_mu: the processor that it was on */
-	atomic_u32 wakers;              /* threads that are about to signal `cond` */
-	struct mutex mu;
-	struct cond cond;
-	bool is_woken;                  /* under mu */
+	atomic_u32 wakers;              /* threads that are about to wake it */
+	struct parking parking;
 	atomic_u64 state;               /* THREAD_...; owner writes, and the monitor, from QUICK to BUSY */
 	atomic_u32 is_waiting;          /* owner writes; monitor reads: parked inside a handler, as the library knows */
 	atomic_u32 stuck;               /* attempts on this thread that nobody waits for any more */
@@ -258,11 +255,9 @@ struct executor_ops {
 /* ---- The executor ------------------------------------------------------------------------------------------------ */
 
 struct monitor {
-	struct mutex mu;
-	struct cond cond;
+	struct parking parking;
 	struct os_thread handle;
-	bool is_poked;         /* under mu */
-	bool is_stopping;      /* under mu */
+	atomic_u32 is_stopping; /* who stops it writes */
 	atomic_i64 wake_at;    /* monitor writes: until when it sleeps; TIME_NEVER also while it is awake */
 	atomic_u32 is_ticking; /* monitor writes: it looks every TICK_NS; TICKING_CALMLY: every few */
 	atomic_u32 wants_thread;

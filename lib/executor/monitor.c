@@ -435,41 +435,27 @@ static void *monitor_main(void *arg)
 {
 	struct executor *executor = arg;
 	struct monitor *monitor = &executor->monitor;
-	bool was_busy = false;
+	bool was_busy = false, was_poked = false;
 
 	faas__thread_set_name("faas-monitor");
-	faas__mutex_lock(&monitor->mu);
-	while (!monitor->is_stopping) {
-		bool was_poked = monitor->is_poked;
-		int64_t next, now;
+	while (load_acquire(&monitor->is_stopping) == 0) {
+		int64_t next;
 
-		monitor->is_poked = false;
 		store_seq_cst(&monitor->wake_at, TIME_NEVER);
-		faas__mutex_unlock(&monitor->mu);
 		next = look(executor, was_poked, &was_busy);
-		now = faas__executor_now(executor);
-		faas__mutex_lock(&monitor->mu);
-		if (monitor->is_poked || monitor->is_stopping)
-			continue;
+		/* Who poked it meanwhile ends this sleep at once. */
 		store_seq_cst(&monitor->wake_at, next);
-		(void)faas__cond_wait_ns(&monitor->cond, &monitor->mu, next == TIME_NEVER ? TIME_NEVER : next - now);
+		if (next != TIME_NEVER)
+			next -= faas__executor_now(executor);
+		was_poked = faas__parking_wait(&monitor->parking, next);
 	}
-	faas__mutex_unlock(&monitor->mu);
 	return NULL;
 }
 
 void faas__monitor_poke(struct executor *executor)
 {
-	struct monitor *monitor = &executor->monitor;
-
-	if (faas__executor_is_manual(executor))
-		return;
-	faas__mutex_lock(&monitor->mu);
-	if (!monitor->is_poked) {
-		monitor->is_poked = true;
-		faas__cond_signal(&monitor->cond);
-	}
-	faas__mutex_unlock(&monitor->mu);
+	if (!faas__executor_is_manual(executor))
+		faas__parking_wake(&executor->monitor.parking);
 }
 
 int faas__monitor_start(struct executor *executor)
@@ -481,9 +467,7 @@ void faas__monitor_stop(struct executor *executor)
 {
 	struct monitor *monitor = &executor->monitor;
 
-	faas__mutex_lock(&monitor->mu);
-	monitor->is_stopping = true;
-	faas__cond_signal(&monitor->cond);
-	faas__mutex_unlock(&monitor->mu);
+	store_release(&monitor->is_stopping, 1);
+	faas__parking_wake(&monitor->parking);
 	faas__thread_join(&monitor->handle);
 }

@@ -37,21 +37,14 @@ int faas__thread_init(struct thread *thread, struct executor *executor, bool is_
 	thread->executor = executor;
 	thread->is_guest = is_guest;
 	list_init(&thread->node);
-	if (faas__mutex_init(&thread->mu) != FAAS_OK)
-		return FAAS_ETHREAD;
-	if (faas__cond_init(&thread->cond) != FAAS_OK) {
-		faas__mutex_deinit(&thread->mu);
-		return FAAS_ETHREAD;
-	}
-	return FAAS_OK;
+	return faas__parking_init(&thread->parking);
 }
 
 void faas__thread_deinit(struct thread *thread)
 {
 	while (load_acquire(&thread->wakers) != 0)
 		faas__thread_yield();
-	faas__cond_deinit(&thread->cond);
-	faas__mutex_deinit(&thread->mu);
+	faas__parking_deinit(&thread->parking);
 }
 
 /* ---- Parking ----------------------------------------------------------------------------------------------------- */
@@ -84,19 +77,6 @@ static bool remove_parked(struct executor *executor, struct thread *thread)
 	}
 	faas__mutex_unlock(&executor->idle_mu);
 	return was_parked;
-}
-
-/*
- * Signals without the lock, which the woken thread would only run into: that is two more switches. It may be up and away
- * before the signal is sent, and so it does not go before its wakers have.
- */
-static void wake(struct thread *thread)
-{
-	faas__mutex_lock(&thread->mu);
-	thread->is_woken = true;
-	faas__mutex_unlock(&thread->mu);
-	faas__cond_signal(&thread->cond);
-	sub_acq_rel(&thread->wakers, 1);
 }
 
 /*
@@ -148,7 +128,9 @@ bool faas__thread_wake_parked(struct executor *executor)
 	if (!thread)
 		return false;
 	add_seq_cst(&executor->attentive, THREAD_WOKEN);
-	wake(thread);
+	faas__parking_wake(&thread->parking);
+	/* It may be up and away by now, and so it does not go before its wakers have. */
+	sub_acq_rel(&thread->wakers, 1);
 	return true;
 }
 
@@ -191,28 +173,16 @@ void faas__executor_wake_more(struct executor *executor)
 /* Sleeps until woken. False: nobody came for the whole time, and the thread is off the stack. */
 static bool sleep_parked(struct executor *executor, struct thread *thread)
 {
-	bool was_woken;
-
-	faas__mutex_lock(&thread->mu);
-	while (!thread->is_woken && !faas__cond_wait_ns(&thread->cond, &thread->mu, executor->thread_idle_ns))
-		continue;
-	was_woken = thread->is_woken;
-	faas__mutex_unlock(&thread->mu);
-	if (was_woken || !remove_parked(executor, thread))
-		return true;
-	return false;
-}
-
-/* Whoever took a thread off the stack wakes it, perhaps a little later: that call must not hit its next sleep. */
-static void await_wake(struct thread *thread)
-{
-	faas__mutex_lock(&thread->mu);
-	while (!thread->is_woken)
-		faas__cond_wait(&thread->cond, &thread->mu);
-	thread->is_woken = false;
-	faas__mutex_unlock(&thread->mu);
+	if (!faas__parking_wait(&thread->parking, executor->thread_idle_ns)) {
+		if (remove_parked(executor, thread))
+			return false;
+		/* Whoever took it off the stack wakes it, perhaps a little later: that must not hit its next sleep. */
+		while (!faas__parking_wait(&thread->parking, TIME_NEVER))
+			continue;
+	}
 	/* As its waker has counted it. */
 	store_seq_cst(&thread->state, THREAD_WOKEN);
+	return true;
 }
 
 /* ---- Looking for work -------------------------------------------------------------------------------------------- */
@@ -313,11 +283,7 @@ static bool park(struct executor *executor, struct thread *thread)
 	set_state(thread, THREAD_PARKED);
 	if ((faas__run_queue_has_turns(&executor->run_queue) || is_stopping(executor)) && remove_parked(executor, thread))
 		return true;
-	if (sleep_parked(executor, thread)) {
-		await_wake(thread);
-		return true;
-	}
-	return is_stopping(executor) || faas__run_queue_has_turns(&executor->run_queue);
+	return sleep_parked(executor, thread) || is_stopping(executor) || faas__run_queue_has_turns(&executor->run_queue);
 }
 
 /* The next turn, after as long as it takes. NULL: the thread should leave. */
