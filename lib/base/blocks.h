@@ -19,6 +19,7 @@
 #define BLOCK_MIN BLOCK_STEP
 #define BLOCK_AHEAD 6u                              /* see faas__block_ahead */
 #define BLOCK_FETCHED 2u                            /* see faas__block_take */
+#define BLOCK_LINES 4u                              /* at the beginning of a block, that are fetched and owned */
 
 /* Free blocks of one class. */
 struct magazine {
@@ -84,6 +85,7 @@ static inline void *faas__block_take(struct block_cache *cache, size_t size)
 	if (likely(loaded->count >= BLOCK_FETCHED)) {
 		const char *ahead = loaded->blocks[loaded->count - BLOCK_FETCHED];
 
+		_Static_assert(BLOCK_LINES == 4, "as many as are fetched here");
 		prefetch_to_write(ahead);
 		if (size > FAAS_LINE)
 			prefetch_to_write(ahead + FAAS_LINE);
@@ -93,6 +95,18 @@ static inline void *faas__block_take(struct block_cache *cache, size_t size)
 			prefetch_to_write(ahead + 3 * FAAS_LINE);
 	}
 	return block;
+}
+
+/*
+ * Writes to the lines of a block that will not be read any more. What a thread on one core has written and one on another
+ * core only read lies in both caches; then the first must not write to it again before the other copy is gone, which takes
+ * as long as fetching it and, since the line is there, is not begun by a prefetch on all processors. A line that was
+ * written last on the other core is in that cache alone, and is fetched ahead of time like any other.
+ */
+static inline void faas__block_own(void *block, size_t size)
+{
+	for (size_t line = 1; line < BLOCK_LINES && line * FAAS_LINE < size; line++)
+		store_relaxed((atomic_u32 *)(void *)((char *)block + line * FAAS_LINE), 0);
 }
 
 /* Gives a block of this size, BLOCK_MAX at most, back to the cache. False: it has no room at hand. */

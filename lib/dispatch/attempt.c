@@ -391,6 +391,7 @@ uint32_t faas__attempt_run_plain(struct runner *runner, faas_function *function,
 		faas__settle_unasked(context, runner->now, tally);
 		if (unlikely(event != (faas_event *)(invocation + 1)))
 			faas__shared_event_unref(runner->runtime, &runner->lane, faas__shared_event_from(event), 1);
+		faas__block_own(invocation, invocation->block_bytes);
 		faas__block_free(&runner->runtime->pool, &runner->lane.blocks, invocation, invocation->block_bytes);
 	} while (next < load_relaxed(&runner->batch_end) && runner->now <= until &&
 	         likely(!load_relaxed(&function->is_closed)) && faas__is_plain(runner->batch[next].invocation));

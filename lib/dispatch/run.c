@@ -27,7 +27,6 @@
 #define BATCH_NS 20000      /* of handlers in one batch */
 #define BATCH_LIMIT_NS 40000 /* after which the rest is put back: the handlers of now are not what they were */
 #define WORTH_WAKING_NS 20000 /* of work behind this thread before it wakes another */
-#define PREFETCH_BYTES 256u   /* of an invocation and its event */
 #define STREAM_EVENTS 8       /* in a batch: then they come in a stream */
 #define LINGER_EVENTS 64      /* for which a thread lingers */
 #define LINGER_NS 6000        /* at most */
@@ -188,6 +187,22 @@ seldom static bool expire_popped(faas_function *function, int64_t now, struct ch
 	return true;
 }
 
+/*
+ * The first line is here, which the queue is linked through. While others are popped, the rest comes: to be owned, since this
+ * thread will give the block back (faas__block_own), but for what somebody may be waiting to see.
+ */
+static inline void fetch(const faas_invocation *invocation)
+{
+	const bool is_bare = faas__is_bare(invocation);
+
+	for (size_t at = FAAS_LINE; at < BLOCK_LINES * FAAS_LINE && at < invocation->block_bytes; at += FAAS_LINE) {
+		if (likely(is_bare))
+			prefetch_to_write((const char *)invocation + at);
+		else
+			prefetch((const char *)invocation + at);
+	}
+}
+
 /* One that was popped: into the batch, or, if it may not begin any more, among those that have ended. */
 static void sort_popped(faas_function *function, struct runner *runner, struct choice *choice,
                         faas_invocation *invocation) holds_lock(function->mu)
@@ -197,9 +212,7 @@ static void sort_popped(faas_function *function, struct runner *runner, struct c
 	} else if (likely(faas__retry_is_young(invocation, runner->now)) ||
 	           !expire_popped(function, runner->now, choice, invocation)) {
 		faas__key_hold(invocation);
-		/* The first line is here, which the queue is linked through. While the others are popped, the rest comes. */
-		for (size_t at = FAAS_LINE; at < PREFETCH_BYTES && at < invocation->block_bytes; at += FAAS_LINE)
-			prefetch((const char *)invocation + at);
+		fetch(invocation);
 		runner->batch[choice->count++] = faas__taken(invocation);
 	}
 }
@@ -411,7 +424,7 @@ static void carry_out(struct runner *runner, faas_function *function, struct cho
 		break;
 	case STEP_BATCH:
 		if (choice->count > 1) {
-			store_seq_cst(&executor->published_now, runner->now);
+			faas__executor_publish(executor, runner->now);
 			faas__monitor_tick_soon(executor);
 		}
 		runner->pushes_awaited = 0;

@@ -352,6 +352,15 @@ static inline int64_t faas__executor_now(const struct executor *executor)
 	return faas__clock_now(executor->clock);
 }
 
+#define PUBLISH_NS 5000 /* emitters read the published time with each event; each new one has to be fetched by all */
+
+/* Says what time it is, where that is not known well enough. While anybody does so, the monitor has to tick. */
+static inline void faas__executor_publish(struct executor *executor, int64_t now)
+{
+	if (now - load_relaxed(&executor->published_now) >= PUBLISH_NS)
+		store_seq_cst(&executor->published_now, now);
+}
+
 /* Guests: for callers that run turns. Who uses one makes it THREAD_BUSY meanwhile, else it is THREAD_PARKED. */
 void faas__executor_add_guest(struct executor *executor, struct thread *thread);
 void faas__executor_remove_guest(struct executor *executor, struct thread *thread);

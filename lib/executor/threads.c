@@ -242,7 +242,7 @@ static struct turn *look_around(struct executor *executor, struct thread *thread
 		else if (load_relaxed(&executor->looks) != seen)
 			return NULL;
 		if (load_relaxed(&executor->published_now) != 0)
-			store_relaxed(&executor->published_now, now);
+			faas__executor_publish(executor, now);
 	}
 }
 
