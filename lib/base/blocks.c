@@ -35,9 +35,9 @@
 
 #define SLAB_BYTES 262144u
 #define SLAB_HEADER 64u
-#define MAGAZINE_BYTES 8192u /* of blocks in a magazine, so that large sizes hoard no more than small ones */
-#define MAGAZINE_MAX 62u     /* so that one fills a slot, */
-#define MAGAZINE_SLOT 512u   /* of this size, in slabs of their own */
+#define MAGAZINE_BYTES 12288u /* of blocks in a magazine, so that large sizes hoard no more than small ones */
+#define MAGAZINE_MAX 62u      /* so that one fills a slot, */
+#define MAGAZINE_SLOT 512u    /* of this size, in slabs of their own */
 
 /* In its slab. */
 struct free_block {

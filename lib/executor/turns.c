@@ -82,12 +82,12 @@ static void file_arrived(struct run_queue *queue) holds_lock(queue->mu)
 		add_seq_cst(&queue->count, count - 1);
 }
 
-/* What the next turn is part of will be needed when it is taken: it comes from another core meanwhile. NULL: there is none. */
+/* What the next turn is part of will be written when it is taken: it comes from another core meanwhile. NULL: there is none. */
 static void look_ahead(const struct heap_node *next)
 {
 	/* From the line before: the turn begins in that. */
 	for (int i = -1; next && i < LINES_AHEAD; i++)
-		prefetch((const char *)next + FAAS_LINE * i);
+		prefetch_to_write((const char *)next + FAAS_LINE * i);
 }
 
 static void make_ready(struct executor *executor, struct turn *turn, uint32_t from)
