@@ -5,6 +5,7 @@
  * everything here comes at least twice.
  */
 #include <sched.h>
+#include <stdatomic.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -449,6 +450,132 @@ static void nothing_begins_once_its_function_has_ended(void **state)
 	assert_int_equal(11, stats_of(scene.function).cancelled);
 }
 
+/* ---- Events that are shared for long ----------------------------------------------------------------------------- */
+
+static struct memory memory;
+static struct gate gate;
+static atomic_int reads, mistakes;
+static const char text[] = "what all of them read";
+
+static void open_shared(int32_t threads, int64_t queue_events)
+{
+	memory_init(&memory);
+	gate_init(&gate);
+	atomic_store(&reads, 0);
+	atomic_store(&mistakes, 0);
+	assert_int_equal(FAAS_OK,
+	                 faas_open(FAAS_RUNTIME(.threads = threads, .max_threads = threads, .queue_events = queue_events,
+	                                        .allocator = &memory.config),
+	                           &scene.runtime));
+}
+
+static void close_shared(void)
+{
+	assert_int_equal(0, atomic_load(&mistakes));
+	assert_int_equal(FAAS_OK, faas_close(scene.runtime, FAAS_NEVER, 0));
+	memory_check_empty(&memory);
+	gate_deinit(&gate);
+}
+
+static void add_shared(const char *name, faas_handler_fn *handler, int64_t deadline_ms)
+{
+	assert_int_equal(FAAS_OK,
+	                 faas_register_function(scene.runtime, name,
+	                                        FAAS_FUNCTION(.handler = handler, .user = &gate, .deadline_ms = deadline_ms,
+	                                                      .attempts = 2, .backoff_ms = FAAS_NONE)));
+	assert_int_equal(FAAS_OK, faas_bind(scene.runtime, FAAS_BINDING(.pattern = "t", .function = name), NULL));
+}
+
+static void read_text(const faas_event *event)
+{
+	uint64_t count;
+	const char *data = faas_event_data(event, &count);
+
+	atomic_fetch_add(&mistakes, count != sizeof(text) || memcmp(data, text, sizeof(text)) != 0);
+	atomic_fetch_add(&reads, 1);
+}
+
+static int read_it(faas_context *context, const faas_event *event)
+{
+	(void)context;
+	read_text(event);
+	return 0;
+}
+
+static int read_it_late(faas_context *context, const faas_event *event)
+{
+	if (faas_context_attempt(context) == 1)
+		gate_pass(faas_context_user(context));
+	read_text(event);
+	return 0;
+}
+
+static void *emit_shared(void *ret_taken)
+{
+	*(int *)ret_taken = faas_emit_event(
+		scene.runtime, FAAS_EVENT(.type = "t", .data = text, .data_bytes = sizeof(text), .wait_ms = FAAS_NEVER), NULL);
+	return NULL;
+}
+
+/* The second attempt succeeds, and so does every other function, while the first one still reads. */
+static void an_overrun_reads_what_all_others_are_done_with(void **state)
+{
+	struct faas_function_stats stats = {0};
+	faas_function *late;
+	int taken;
+
+	(void)state;
+	open_shared(2, 0);
+	add_shared("late", read_it_late, 5);
+	add_shared("other", read_it, 0);
+	assert_int_equal(FAAS_OK, faas_function_find(scene.runtime, "late", &late));
+	emit_shared(&taken);
+	assert_int_equal(2, taken);
+	gate_await(&gate, 1);
+	while (atomic_load(&reads) < 2 || stats.succeeded < 1) {
+		sched_yield();
+		stats = stats_of(late);
+	}
+	gate_open(&gate);
+	assert_int_equal(FAAS_OK, faas_drain(scene.runtime, FAAS_NEVER));
+	while (atomic_load(&reads) < 3)
+		sched_yield();
+	faas_function_unref(late);
+	assert_int_equal(1, stats.overruns);
+	assert_int_equal(2, totals_of(scene.runtime).total.succeeded);
+	close_shared();
+}
+
+/* It asks for room again and again, each time with an invocation of the event. */
+static void one_that_waits_for_room_shares_it_in_the_end(void **state)
+{
+	pthread_t emitter;
+	int taken;
+
+	(void)state;
+	open_shared(1, 1);
+	add_shared("a", read_it, 0);
+	add_shared("b", read_it, 0);
+	add_shared("c", read_it, 0);
+	assert_int_equal(FAAS_OK, faas_register_function(scene.runtime, "gate",
+	                                                 ONCE(.handler = gate_handler, .user = &gate,
+	                                                      .deadline_ms = FAAS_NEVER)));
+	assert_int_equal(FAAS_OK, faas_invoke_async(scene.runtime, "gate", NULL, NULL));
+	gate_await(&gate, 1);
+	assert_int_equal(0, pthread_create(&emitter, NULL, emit_shared, &taken));
+	while (totals_of(scene.runtime).queued_events < 1)
+		sched_yield();
+	spend_ns(30 * MS);
+	assert_int_equal(1, totals_of(scene.runtime).queued_events);
+	gate_open(&gate);
+	assert_int_equal(0, pthread_join(emitter, NULL));
+	assert_int_equal(3, taken);
+	assert_int_equal(FAAS_OK, faas_drain(scene.runtime, FAAS_NEVER));
+	assert_int_equal(3, atomic_load(&reads));
+	assert_int_equal(0, totals_of(scene.runtime).total.rejected);
+	close_shared();
+}
+
 #define SHARED_TEST(function) {#function " (shared)", function, shared_setup, scene_teardown, NULL}
 
 int main(void)
@@ -469,6 +596,8 @@ int main(void)
 		SHARED_TEST(nothing_of_an_attempt_is_left_to_the_next),
 		SHARED_TEST(those_that_somebody_asks_for_run_among_the_others),
 		SHARED_TEST(nothing_begins_once_its_function_has_ended),
+		cmocka_unit_test(an_overrun_reads_what_all_others_are_done_with),
+		cmocka_unit_test(one_that_waits_for_room_shares_it_in_the_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
