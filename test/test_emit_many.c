@@ -256,6 +256,25 @@ static void one_that_is_tried_again_reads_the_same(void **state)
 	}
 }
 
+/* Nobody waits for them, but the emitter said until when they may begin. */
+static void some_come_too_late(void **state)
+{
+	struct bed *bed = *state;
+	struct record record;
+
+	record_init(&record);
+	register_each(bed, "abcdef", "t", ONCE(.handler = record_handler, .user = &record));
+	for (int i = 1; i <= TIMES; i++) {
+		assert_int_equal(MANY, faas_emit_event(bed->runtime, FAAS_EVENT(.type = "t", .timeout_ms = 10), NULL));
+		assert_int_equal(MANY, faas_emit_event(bed->runtime, FAAS_EVENT(.type = "t"), NULL));
+		bed_advance_ms(bed, 10);
+		bed_run(bed);
+		assert_int_equal(i * MANY, record.count);
+		assert_int_equal(i * MANY, bed_totals(bed).total.expired);
+	}
+	record_deinit(&record);
+}
+
 /* Those who asked for the fate of theirs, and those who did not, share a type. */
 static void some_emits_want_an_emission_and_others_do_not(void **state)
 {
@@ -293,6 +312,7 @@ int main(void)
 		BED_TEST(each_way_counts_the_same_bytes),
 		BED_TEST(events_of_every_size_are_read_whole_by_all),
 		BED_TEST(one_that_is_tried_again_reads_the_same),
+		BED_TEST(some_come_too_late),
 		BED_TEST(some_emits_want_an_emission_and_others_do_not),
 	};
 

@@ -538,9 +538,20 @@ static void what_a_looker_leaves_is_watched_over(void **state)
 	faas_clock_unref(clock);
 }
 
+/* Nothing has happened, so it sleeps without end. */
+static void a_monitor_at_rest_can_be_stopped(void **state)
+{
+	(void)state;
+	open_with(1, SPIN_NS / 1000, NULL);
+	while (HAS_FUTEX && load_seq_cst(&executor.monitor.parking.word) != PARKING_ASLEEP)
+		sched_yield();
+	close_executor();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_monitor_at_rest_can_be_stopped),
 		cmocka_unit_test(a_turn_that_was_put_back_does_not_wait_for_threads_that_are_held_up),
 		cmocka_unit_test(a_thread_that_slept_on_another_processor_is_woken_first),
 		cmocka_unit_test(a_ready_turn_is_left_to_those_who_will_come_by),

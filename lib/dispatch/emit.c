@@ -10,6 +10,8 @@
  */
 #include "dispatch/emit.h"
 
+#include <assert.h>
+
 #include "dispatch/frame.h"
 #include "dispatch/runner.h"
 
@@ -140,7 +142,7 @@ bool faas__offer_shared(const struct offer *offer, struct lane *lane, faas_funct
 	uint64_t admitted;
 	size_t bytes;
 
-	if (!parcel->shared || parcel->has_handle || parcel->deadline != TIME_NEVER || parcel->shared_refs == 1 ||
+	if (!parcel->shared || parcel->has_handle || parcel->deadline != TIME_NEVER ||
 	    unlikely(!needs_only_event(function)) || unlikely(load_seq_cst(&offer->runtime->phase) != RUNTIME_OPEN))
 		return false;
 	bytes = SHARED_BLOCK_BYTES + offer->plan.bytes - 1; /* as faas__parcel_bytes says */
@@ -153,6 +155,8 @@ bool faas__offer_shared(const struct offer *offer, struct lane *lane, faas_funct
 	*(faas_event **)(void *)(invocation + 1) = &parcel->shared->event;
 	if (unlikely(!reserve(offer->runtime, lane, invocation, admitted, bytes)))
 		return false;
+	/* One for each function, each of which takes one, given or refused; and the last one is the emitter's. */
+	assert(parcel->shared_refs > 1);
 	parcel->shared_refs--;
 	faas__queue_push(function, invocation, offer->runner);
 	return true;
