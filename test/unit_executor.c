@@ -4,7 +4,24 @@
 
 #include "executor/executor.h"
 
+#define NEAR 20000
+
 static struct executor executor;
+static int64_t near_ns; /* what counts as near in the next executor: in manual mode nothing does */
+
+static int with_near(void **state)
+{
+	(void)state;
+	near_ns = NEAR;
+	return 0;
+}
+
+static int without_near(void **state)
+{
+	(void)state;
+	near_ns = 0;
+	return 0;
+}
 
 /* An executor in manual mode: nothing runs by itself. */
 static void open_executor(uint64_t draw_seed)
@@ -13,6 +30,8 @@ static void open_executor(uint64_t draw_seed)
 		.allocator = &unit_allocator, .thread_name = "unit", .draw_seed = draw_seed, .thread_idle_ns = TIME_NEVER};
 
 	assert_int_equal(FAAS_OK, faas__executor_init(&executor, &config));
+	assert_int_equal(0, executor.run_queue.near_ns);
+	executor.run_queue.near_ns = near_ns;
 }
 
 static void close_executor(void)
@@ -103,6 +122,63 @@ static void thread_time_goes_by_weight(void **state)
 			fail_msg("weight %u: %lld ns of %lld, not %lld", (unsigned)weights[i], (long long)used[i], (long long)total,
 			         (long long)due);
 	}
+	while (faas__turn_next(&executor))
+		continue;
+	close_executor();
+}
+
+/* Turns of which each has used this much, ready in this order, are taken in that one. */
+static void check_order(const int64_t *used, const size_t *order, size_t count)
+{
+	struct turn turns[8], first;
+
+	open_executor(0);
+	/* The virtual time is not 0 any more. */
+	faas__turn_init(&first, &no_ops, 100);
+	faas__turn_charge(&first, 5 * NEAR);
+	faas__turn_kick(&executor, &first);
+	assert_ptr_equal(&first, faas__turn_next(&executor));
+	for (size_t i = 0; i < count; i++) {
+		faas__turn_init(&turns[i], &no_ops, 100);
+		faas__turn_charge(&turns[i], 5 * NEAR + used[i]);
+		faas__turn_kick(&executor, &turns[i]);
+	}
+	for (size_t i = 0; i < count; i++)
+		assert_ptr_equal(&turns[order[i]], faas__turn_next(&executor));
+	assert_null(faas__turn_next(&executor));
+	close_executor();
+}
+
+static void near_turns_come_in_order_of_arrival_and_others_by_use(void **state)
+{
+	static const int64_t used[] = {NEAR + 2, NEAR, NEAR + 1, 0, 5, 3 * NEAR, -NEAR};
+	static const size_t near[] = {1, 3, 4, 6, 2, 0, 5}, exact[] = {3, 6, 4, 1, 2, 0, 5};
+
+	(void)state;
+	check_order(used, near_ns > 0 ? near : exact, COUNT_OF(used));
+}
+
+/* Two that are near, and come back all the time, do not keep a third one out that has used more. */
+static void what_is_far_is_not_left_behind(void **state)
+{
+	struct turn near[2], far;
+	int64_t used = 0;
+
+	(void)state;
+	open_executor(0);
+	for (size_t i = 0; i < COUNT_OF(near); i++) {
+		faas__turn_init(&near[i], &no_ops, 100);
+		faas__turn_kick(&executor, &near[i]);
+	}
+	faas__turn_init(&far, &no_ops, 100);
+	faas__turn_charge(&far, 10 * NEAR);
+	faas__turn_kick(&executor, &far);
+	for (struct turn *turn; (turn = faas__turn_next(&executor)) != &far; used += 300) {
+		assert_non_null(turn);
+		faas__turn_charge(turn, 300);
+		faas__turn_again(&executor, turn, true);
+	}
+	assert_in_range(used, 20 * NEAR - 600, 20 * NEAR + 600 + near_ns);
 	while (faas__turn_next(&executor))
 		continue;
 	close_executor();
@@ -318,14 +394,20 @@ static void what_is_due_can_be_claimed_at_its_time(void **state)
 	faas__slot_end(&slot);
 }
 
+/* In manual mode, and as with threads. */
+#define TURN_TEST(function) \
+	{#function, function, without_near, NULL, NULL}, {#function " (near)", function, with_near, without_near, NULL}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(turns_are_taken_first_come_first_served),
-		cmocka_unit_test(a_turn_stands_in_the_run_queue_once),
-		cmocka_unit_test(thread_time_goes_by_weight),
-		cmocka_unit_test(rest_earns_no_credit),
-		cmocka_unit_test(equal_turns_may_be_drawn),
+		TURN_TEST(turns_are_taken_first_come_first_served),
+		TURN_TEST(a_turn_stands_in_the_run_queue_once),
+		TURN_TEST(thread_time_goes_by_weight),
+		TURN_TEST(near_turns_come_in_order_of_arrival_and_others_by_use),
+		TURN_TEST(what_is_far_is_not_left_behind),
+		TURN_TEST(rest_earns_no_credit),
+		TURN_TEST(equal_turns_may_be_drawn),
 		cmocka_unit_test(random_timers_fire_at_their_times),
 		cmocka_unit_test(a_timer_may_be_set_while_it_fires),
 		cmocka_unit_test(only_what_runs_can_be_claimed_and_only_once),

@@ -189,18 +189,12 @@ seldom static bool expire_popped(faas_function *function, int64_t now, struct ch
 
 /*
  * The first line is here, which the queue is linked through. While others are popped, the rest comes: to be owned, since this
- * thread will give the block back (faas__block_own), but for what somebody may be waiting to see.
+ * thread will give the block back (faas__block_own).
  */
 static inline void fetch(const faas_invocation *invocation)
 {
-	const bool is_bare = faas__is_bare(invocation);
-
-	for (size_t at = FAAS_LINE; at < BLOCK_LINES * FAAS_LINE && at < invocation->block_bytes; at += FAAS_LINE) {
-		if (likely(is_bare))
-			prefetch_to_write((const char *)invocation + at);
-		else
-			prefetch((const char *)invocation + at);
-	}
+	for (size_t at = FAAS_LINE; at < BLOCK_LINES * FAAS_LINE && at < invocation->block_bytes; at += FAAS_LINE)
+		prefetch_to_write((const char *)invocation + at);
 }
 
 /* One that was popped: into the batch, or, if it may not begin any more, among those that have ended. */

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define NEAR_NS 20000 /* of thread time, about as much as one turn takes at the most where handlers are fast */
+
 /* Half of the threads that can run at a time: those that have work are not to wait for those that look for it. */
 static int32_t max_looking(const struct executor *executor)
 {
@@ -41,6 +43,7 @@ int faas__executor_init(struct executor *executor, const struct executor_config 
 	executor->stack_bytes = config->stack_bytes;
 	(void)snprintf(executor->thread_name, sizeof(executor->thread_name), "%s", config->thread_name);
 	executor->run_queue.draw.state = config->draw_seed;
+	executor->run_queue.near_ns = config->threads > 0 ? NEAR_NS : 0;
 	list_init(&executor->threads);
 	list_init(&executor->left);
 	store_relaxed(&executor->shortest_ns, TIME_NEVER);

@@ -121,7 +121,8 @@ struct turn_ops {
 
 struct turn {
 	atomic_u32 state;           /* producers look at it, */
-	struct turn *next_arrived;  /* and who made it ready writes this; the rest is for those who take turns */
+	struct turn *next_arrived;  /* and who made it ready writes this; in `soon` it is under run_queue.mu; the rest is for
+	                               those who take turns */
 	struct heap_node node;      /* under run_queue.mu */
 	const struct turn_ops *ops; /* fixed after init */
 	atomic_i64 used;            /* virtual time: thread time used, divided by weight */
@@ -133,7 +134,10 @@ struct turn {
 struct run_queue {
 	on_own_line _Atomic(struct turn *) arrived; /* turns that are not in the heap yet, the last first */
 	on_own_line struct mutex mu;
+	struct turn *soon;      /* under mu: turns whose virtual time is near, the first come first; the others: */
+	struct turn *soon_last; /* under mu: if there is any */
 	struct heap heap;       /* under mu: by virtual time, then by arrival or draw */
+	int64_t near_ns;        /* fixed: what is near */
 	int64_t virtual_now;    /* under mu: the virtual time of the turn taken last */
 	uint64_t arrivals;      /* under mu */
 	struct random draw;     /* under mu; state 0: first come, first served */

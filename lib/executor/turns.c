@@ -11,8 +11,14 @@
  *
  * Source: Goyal, Vin, Cheng, "Start-time fair queuing", SIGCOMM 1996.
  *
- * Who makes a turn ready touches one line: it is pushed on a stack, and whoever takes a turn next moves the stack to the
- * heap, the oldest first. Nobody has been passed over by then, since turns are chosen only after that.
+ * Who makes a turn ready touches one line: it is pushed on a stack, and whoever takes a turn next files what is on it, the
+ * oldest first. Nobody has been passed over by then, since turns are chosen only after that.
+ *
+ * Most turns are short, and many that are ready have used as good as the same. Those stand in a list, first come, first
+ * served, and only what is ahead of the virtual time by more than `near_ns` goes to the heap, where each step writes to turns
+ * that other cores are at. So a turn may come before one that has used less, by that much at most; in manual mode, by
+ * nothing. Nor is what stands in the heap left behind: each turn in the list gets there after that much use, and when
+ * the list is empty the virtual time goes on to the first in the heap.
  *
  * The state word's compare-and-swap decides who inserts a turn, so it is in the queue at most once. Order between work
  * and state: a producer publishes its work by a sequentially consistent operation and then looks at the state; a taker
@@ -44,6 +50,16 @@ static void insert(struct run_queue *queue, struct turn *turn)
 	while (!cas_seq_cst(&queue->arrived, &before, turn));
 }
 
+static void add_soon(struct run_queue *queue, struct turn *turn) holds_lock(queue->mu)
+{
+	turn->next_arrived = NULL;
+	if (queue->soon)
+		queue->soon_last->next_arrived = turn;
+	else
+		queue->soon = turn;
+	queue->soon_last = turn;
+}
+
 static void file(struct run_queue *queue, struct turn *turn) holds_lock(queue->mu)
 {
 	turn->node.key = load_relaxed(&turn->used);
@@ -51,15 +67,19 @@ static void file(struct run_queue *queue, struct turn *turn) holds_lock(queue->m
 		turn->node.key = queue->virtual_now;
 		store_relaxed(&turn->used, queue->virtual_now);
 	}
-	turn->node.second = queue->draw.state != 0 ? faas__random_next(&queue->draw) : queue->arrivals++;
-	faas__heap_insert(&queue->heap, &turn->node);
+	if (turn->node.key - queue->virtual_now <= queue->near_ns && queue->draw.state == 0) {
+		add_soon(queue, turn);
+	} else {
+		turn->node.second = queue->draw.state != 0 ? faas__random_next(&queue->draw) : queue->arrivals++;
+		faas__heap_insert(&queue->heap, &turn->node);
+	}
 	turn->queued_ns = load_relaxed(&turn->expected_ns);
 	if (turn->queued_ns == 0)
 		turn->queued_ns = PERHAPS_LONG_NS;
 	bump_relaxed(&queue->expected_ns, turn->queued_ns);
 }
 
-/* Moves what has become ready to the heap, in that order. */
+/* Files what has become ready, in that order. */
 static void file_arrived(struct run_queue *queue) holds_lock(queue->mu)
 {
 	struct turn *turn, *next, *oldest = NULL;
@@ -74,7 +94,8 @@ static void file_arrived(struct run_queue *queue) holds_lock(queue->mu)
 		turn->next_arrived = oldest;
 		oldest = turn;
 	}
-	for (turn = oldest; turn; turn = turn->next_arrived) {
+	for (turn = oldest; turn; turn = next) {
+		next = turn->next_arrived;
 		file(queue, turn);
 		count++;
 	}
@@ -127,26 +148,40 @@ void faas__turn_charge(struct turn *turn, int64_t ns)
 	add_relaxed(&turn->used, ns * 100 / (int64_t)load_relaxed(&turn->weight));
 }
 
+static struct turn *take_first(struct run_queue *queue) holds_lock(queue->mu)
+{
+	struct heap_node *first = faas__heap_first(&queue->heap);
+	struct turn *soon = queue->soon;
+
+	if (soon && (!first || first->key > queue->virtual_now)) {
+		queue->soon = soon->next_arrived;
+		return soon;
+	}
+	if (!first)
+		return NULL;
+	faas__heap_remove(&queue->heap, first);
+	/* By no others: those of the list may be ahead of what is still in it. */
+	if (first->key > queue->virtual_now)
+		queue->virtual_now = first->key;
+	return container_of(first, struct turn, node);
+}
+
 struct turn *faas__turn_next(struct executor *executor)
 {
 	struct run_queue *queue = &executor->run_queue;
-	struct heap_node *first, *next = NULL;
-	struct turn *turn = NULL;
+	struct heap_node *next = NULL;
+	struct turn *turn;
 
 	if (!faas__run_queue_has_turns(queue))
 		return NULL;
 	faas__mutex_lock(&queue->mu);
 	file_arrived(queue);
-	first = faas__heap_first(&queue->heap);
-	if (first) {
-		turn = container_of(first, struct turn, node);
-		faas__heap_remove(&queue->heap, first);
+	turn = take_first(queue);
+	if (turn) {
 		sub_seq_cst(&queue->count, 1);
 		bump_relaxed(&queue->expected_ns, -(uint64_t)turn->queued_ns);
 		bump_relaxed(&queue->taken, 1);
-		if (first->key > queue->virtual_now)
-			queue->virtual_now = first->key;
-		next = faas__heap_first(&queue->heap);
+		next = queue->soon ? &queue->soon->node : faas__heap_first(&queue->heap);
 	}
 	faas__mutex_unlock(&queue->mu);
 	look_ahead(next);
