@@ -158,6 +158,27 @@ static void near_turns_come_in_order_of_arrival_and_others_by_use(void **state)
 	check_order(used, near_ns > 0 ? near : exact, COUNT_OF(used));
 }
 
+/* Of two that have used the same one is taken: that is what the time is now, also for a newcomer, but who waited comes first. */
+static void a_newcomer_comes_behind_who_waits(void **state)
+{
+	struct turn equal[2], newcomer;
+
+	(void)state;
+	open_executor(0);
+	for (size_t i = 0; i < COUNT_OF(equal); i++) {
+		faas__turn_init(&equal[i], &no_ops, 100);
+		faas__turn_charge(&equal[i], 3 * NEAR);
+		faas__turn_kick(&executor, &equal[i]);
+	}
+	faas__turn_init(&newcomer, &no_ops, 100);
+	assert_ptr_equal(&equal[0], faas__turn_next(&executor));
+	faas__turn_kick(&executor, &newcomer);
+	assert_ptr_equal(&equal[1], faas__turn_next(&executor));
+	assert_ptr_equal(&newcomer, faas__turn_next(&executor));
+	assert_null(faas__turn_next(&executor));
+	close_executor();
+}
+
 /* Two that are near, and come back all the time, do not keep a third one out that has used more. */
 static void what_is_far_is_not_left_behind(void **state)
 {
@@ -405,6 +426,7 @@ int main(void)
 		TURN_TEST(a_turn_stands_in_the_run_queue_once),
 		TURN_TEST(thread_time_goes_by_weight),
 		TURN_TEST(near_turns_come_in_order_of_arrival_and_others_by_use),
+		TURN_TEST(a_newcomer_comes_behind_who_waits),
 		TURN_TEST(what_is_far_is_not_left_behind),
 		TURN_TEST(rest_earns_no_credit),
 		TURN_TEST(equal_turns_may_be_drawn),
