@@ -62,7 +62,7 @@ static void write_result(faas_invocation *invocation, faas_function *function, i
 	result->code = 0;
 	result->handler_result = 0;
 	result->is_cold = 0;
-	if (!faas__is_private(invocation))
+	if (!faas__is_borrowed(invocation))
 		faas_function_ref(function);
 }
 
@@ -93,6 +93,7 @@ faas_invocation *faas__invocation_new(faas_runtime *runtime, struct lane *lane, 
 	faas__invocation_write(invocation, function, bytes, parcel->has_handle ? 2 : 1,
 	                       (has_result ? INVOCATION_HAS_RESULT : 0) | (parcel->shared ? INVOCATION_SHARED_EVENT : 0) |
 	                               (parcel->is_sync ? INVOCATION_IS_SYNC : 0) | (parcel->is_private ? INVOCATION_IS_PRIVATE : 0) |
+	                               (parcel->is_borrowed ? INVOCATION_IS_BORROWED : 0) |
 	                               (function->is_ordered ? INVOCATION_IS_KEYED : 0));
 	invocation->ahead = faas__block_ahead(&lane->blocks, bytes);
 	if (has_result) {
@@ -212,7 +213,7 @@ static struct belongings take_belongings(faas_invocation *invocation)
 	if (faas__has_result(invocation)) {
 		struct result *result = faas__result_of(invocation);
 
-		belongings.function = faas__is_private(invocation) ? NULL : invocation->function;
+		belongings.function = faas__is_borrowed(invocation) ? NULL : invocation->function;
 		faas__answer_free(belongings.runtime, result->answer);
 		faas__message_free(belongings.runtime, result->message);
 	} else if (unlikely(invocation->is_linked >= LINK_LETTER)) {

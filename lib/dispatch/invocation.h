@@ -72,7 +72,8 @@ struct lane;
 #define INVOCATION_IS_SYNC 4u      /* a call: one attempt, and nothing follows */
 #define INVOCATION_IS_KEYED 8u     /* its function is ordered: there is a struct keyed */
 #define INVOCATION_IS_RECORD 16u   /* there is a struct record, and the event is that invocation's */
-#define INVOCATION_IS_PRIVATE 32u  /* no handle but that of the caller, who runs it and keeps the function */
+#define INVOCATION_IS_BORROWED 32u /* no handle but that of the caller, who keeps the function until the call is over */
+#define INVOCATION_IS_PRIVATE 64u  /* and who runs it */
 
 /* What somebody may ask for. */
 struct result {
@@ -145,7 +146,7 @@ struct faas_invocation {
 		struct heap_node delay;        /* under function.mu: DELAYED; its key stays: when it was due */
 		struct letter letter;          /* SETTLED and a dead letter */
 	};
-	faas_function *function; /* counted if there is a result */
+	faas_function *function; /* counted if there is a result that is not borrowed */
 	/* What taking it from the queue looks at stands together. */
 	atomic_u32 state;
 	uint32_t block_bytes; /* fixed */
@@ -196,6 +197,11 @@ static inline bool faas__is_plain(const faas_invocation *invocation)
 static inline bool faas__is_sync(const faas_invocation *invocation)
 {
 	return (invocation->flags & INVOCATION_IS_SYNC) != 0;
+}
+
+static inline bool faas__is_borrowed(const faas_invocation *invocation)
+{
+	return (invocation->flags & INVOCATION_IS_BORROWED) != 0;
 }
 
 static inline bool faas__is_private(const faas_invocation *invocation)
@@ -295,7 +301,8 @@ struct parcel {
 	int64_t deadline;            /* the caller's; TIME_NEVER: none */
 	bool has_handle;             /* one reference is the caller's */
 	bool is_sync;
-	bool is_private;             /* and no handle will leave the call that makes it */
+	bool is_borrowed;            /* and no handle will leave the call that makes it */
+	bool is_private;             /* and the caller runs it */
 };
 
 /* Writes the first line of a block, but for `ahead`: queued, with `refs` references. */

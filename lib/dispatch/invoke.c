@@ -80,7 +80,7 @@ static int await_outcome(faas_invocation *invocation, int64_t until)
  * is this thread's own: it need not be entered.
  */
 static int run_inline(struct offer *offer, struct runner *runner, faas_function *function, struct parcel *parcel,
-                      bool keeps_handle, faas_invocation **ret_invocation)
+                      faas_invocation **ret_invocation)
 {
 	struct lane *lane = &runner->lane;
 	faas_invocation *invocation;
@@ -90,7 +90,7 @@ static int run_inline(struct offer *offer, struct runner *runner, faas_function 
 	runner->now = faas__stopwatch_now(&runner->watch, runner->now);
 	parcel->stamp_ns = runner->now;
 	parcel->sequence = faas__lane_next_id(offer->runtime, lane);
-	parcel->is_private = !keeps_handle;
+	parcel->is_private = parcel->is_borrowed;
 	invocation = faas__parcel_make(offer, lane, function, parcel);
 	/* Should it have to be queued after all, others will have it as well. */
 	parcel->is_private = false;
@@ -119,9 +119,9 @@ static void let_go(struct runner *runner, faas_invocation **invocation, int *ret
 
 /*
  * Runs it here if a slot and a worker are free. False: it goes to the queue like any other. `*ret_invocation` NULL: it is
- * over, with `*ret_code`; with `keeps_handle` never.
+ * over, with `*ret_code`; where the caller keeps a handle, never.
  */
-static bool invoke_inline(struct offer *offer, faas_function *function, struct parcel *parcel, bool keeps_handle,
+static bool invoke_inline(struct offer *offer, faas_function *function, struct parcel *parcel,
                           faas_invocation **ret_invocation, int *ret_code)
 {
 	struct runner *runner = offer->runner ? offer->runner : faas__guest_get(offer->runtime);
@@ -129,8 +129,8 @@ static bool invoke_inline(struct offer *offer, faas_function *function, struct p
 
 	if (!runner)
 		return false;
-	code = run_inline(offer, runner, function, parcel, keeps_handle, ret_invocation);
-	if (code == RUN_CLAIMED && !keeps_handle)
+	code = run_inline(offer, runner, function, parcel, ret_invocation);
+	if (code == RUN_CLAIMED && parcel->is_borrowed)
 		let_go(runner, ret_invocation, ret_code);
 	if (!offer->runner)
 		faas__guest_put(runner);
@@ -159,7 +159,7 @@ static int invoke_and_wait(struct offer *offer, faas_function *function, int64_t
                            faas_invocation **ret_invocation)
 {
 	bool is_inline = (function->flags & FAAS_FUNCTION_INLINE) != 0;
-	struct parcel parcel = {.has_handle = true, .is_sync = true};
+	struct parcel parcel = {.has_handle = true, .is_sync = true, .is_borrowed = !keeps_handle};
 	int64_t own = offer->plan.config->timeout_ms;
 	struct lane *lane;
 	int code = FAAS_OK;
@@ -173,7 +173,7 @@ static int invoke_and_wait(struct offer *offer, faas_function *function, int64_t
 		faas__count_rejected(function, FAAS_ETHROTTLED);
 		return FAAS_ETHROTTLED;
 	}
-	if (is_inline && invoke_inline(offer, function, &parcel, keeps_handle, ret_invocation, &code))
+	if (is_inline && invoke_inline(offer, function, &parcel, ret_invocation, &code))
 		return *ret_invocation ? await_outcome(*ret_invocation, parcel.deadline) : code;
 	lane = faas__lane_enter(offer->runtime, offer->runner);
 	if (parcel.sequence == 0) {
