@@ -8,7 +8,25 @@
 #define TIMES 3
 #define MANY 6 /* more than a lane remembers beside a type */
 
-/* A function for each letter, bound to the type; and an event of that type, so that all have had one. */
+static struct record record;
+
+static int setup(void **state)
+{
+	record_init(&record);
+	return bed_setup(state);
+}
+
+static int teardown(void **state)
+{
+	int failed = bed_teardown(state);
+
+	record_deinit(&record);
+	return failed;
+}
+
+#define RECORDS ONCE(.handler = record_handler, .user = &record)
+
+/* A function for each letter, bound to the type. */
 static void register_each(struct bed *bed, const char *letters, const char *type, const faas_function_config *config)
 {
 	for (; *letters; letters++) {
@@ -20,17 +38,17 @@ static void register_each(struct bed *bed, const char *letters, const char *type
 }
 
 /* Emits, runs, and says which functions ran, in order of registration. */
-static const char *reached(struct bed *bed, struct record *record, const char *type, int taken)
+static const char *reached(struct bed *bed, const char *type, int taken)
 {
-	int before = record->count;
+	int before = record.count;
 	static char letters[64];
 	size_t count = 0;
 
 	assert_int_equal(taken, bed_emit(bed, type, "x"));
 	bed_run(bed);
 	for (char c = 'a'; c <= 'z'; c++)
-		for (int i = before; i < record->count && i < RECORD_MAX; i++)
-			if (record->calls[i].function[0] == c && count + 1 < sizeof(letters))
+		for (int i = before; i < record.count && i < RECORD_MAX; i++)
+			if (record.calls[i].function[0] == c && count + 1 < sizeof(letters))
 				letters[count++] = c;
 	letters[count] = 0;
 	return letters;
@@ -41,74 +59,62 @@ static const char *reached(struct bed *bed, struct record *record, const char *t
 static void each_type_reaches_its_own_functions_each_time(void **state)
 {
 	struct bed *bed = *state;
-	struct record record;
-	const faas_function_config *config = ONCE(.handler = record_handler, .user = &record);
 
-	record_init(&record);
-	register_each(bed, "abcdef", "t", config);
-	register_each(bed, "ghijk", "u", config);
-	register_each(bed, "lm", "v", config);
-	bed_register(bed, "n", config);
+	register_each(bed, "abcdef", "t", RECORDS);
+	register_each(bed, "ghijk", "u", RECORDS);
+	register_each(bed, "lm", "v", RECORDS);
+	bed_register(bed, "n", RECORDS);
 	bed_bind(bed, "u", "a");
 	bed_bind(bed, "*", "n");
 	for (int i = 0; i < TIMES; i++) {
-		assert_string_equal("abcdefn", reached(bed, &record, "t", 7));
-		assert_string_equal("abcdefn", reached(bed, &record, "t", 7));
-		assert_string_equal("lmn", reached(bed, &record, "v", 3));
-		assert_string_equal("abcdefn", reached(bed, &record, "t", 7));
-		assert_string_equal("aghijkn", reached(bed, &record, "u", 7));
-		assert_string_equal("n", reached(bed, &record, "w", 1));
-		assert_string_equal("aghijkn", reached(bed, &record, "u", 7));
+		assert_string_equal("abcdefn", reached(bed, "t", 7));
+		assert_string_equal("abcdefn", reached(bed, "t", 7));
+		assert_string_equal("lmn", reached(bed, "v", 3));
+		assert_string_equal("abcdefn", reached(bed, "t", 7));
+		assert_string_equal("aghijkn", reached(bed, "u", 7));
+		assert_string_equal("n", reached(bed, "w", 1));
+		assert_string_equal("aghijkn", reached(bed, "u", 7));
 	}
-	record_deinit(&record);
 }
 
 static void what_is_bound_and_unbound_shows_at_once(void **state)
 {
 	struct bed *bed = *state;
-	struct record record;
-	const faas_function_config *config = ONCE(.handler = record_handler, .user = &record);
 	uint64_t id;
 
-	record_init(&record);
-	register_each(bed, "abcdef", "t", config);
-	bed_register(bed, "g", config);
+	register_each(bed, "abcdef", "t", RECORDS);
+	bed_register(bed, "g", RECORDS);
 	for (int i = 0; i < TIMES; i++) {
-		assert_string_equal("abcdef", reached(bed, &record, "t", 6));
+		assert_string_equal("abcdef", reached(bed, "t", 6));
 		id = bed_bind(bed, "t", "g");
-		assert_string_equal("abcdefg", reached(bed, &record, "t", 7));
-		assert_string_equal("abcdefg", reached(bed, &record, "t", 7));
+		assert_string_equal("abcdefg", reached(bed, "t", 7));
+		assert_string_equal("abcdefg", reached(bed, "t", 7));
 		assert_int_equal(FAAS_OK, faas_unbind(bed->runtime, id));
-		assert_string_equal("abcdef", reached(bed, &record, "t", 6));
+		assert_string_equal("abcdef", reached(bed, "t", 6));
 	}
 	assert_int_equal(FAAS_OK, faas_unregister_function(bed->runtime, "c"));
-	assert_string_equal("abdef", reached(bed, &record, "t", 5));
+	assert_string_equal("abdef", reached(bed, "t", 5));
 	assert_int_equal(FAAS_OK, faas_unregister_function(bed->runtime, "a"));
 	assert_int_equal(FAAS_OK, faas_unregister_function(bed->runtime, "b"));
-	assert_string_equal("def", reached(bed, &record, "t", 3));
-	record_deinit(&record);
+	assert_string_equal("def", reached(bed, "t", 3));
 }
 
 /* A filter asks each event, and collects where a lane remembers what it has collected. */
 static void filters_are_asked_between_what_is_remembered(void **state)
 {
 	struct bed *bed = *state;
-	struct record record;
-	const faas_function_config *config = ONCE(.handler = record_handler, .user = &record);
 
-	record_init(&record);
-	register_each(bed, "abcdef", "t", config);
-	register_each(bed, "ghijk", "u", config);
+	register_each(bed, "abcdef", "t", RECORDS);
+	register_each(bed, "ghijk", "u", RECORDS);
 	assert_int_equal(FAAS_OK,
 	                 faas_bind(bed->runtime, FAAS_BINDING(.pattern = "u", .function = "a", .filter = "type = 'u'"), NULL));
 	assert_int_equal(FAAS_OK,
 	                 faas_bind(bed->runtime, FAAS_BINDING(.pattern = "u", .function = "b", .filter = "type = 't'"), NULL));
 	for (int i = 0; i < TIMES; i++) {
-		assert_string_equal("abcdef", reached(bed, &record, "t", 6));
-		assert_string_equal("aghijk", reached(bed, &record, "u", 6));
-		assert_string_equal("aghijk", reached(bed, &record, "u", 6));
+		assert_string_equal("abcdef", reached(bed, "t", 6));
+		assert_string_equal("aghijk", reached(bed, "u", 6));
+		assert_string_equal("aghijk", reached(bed, "u", 6));
 	}
-	record_deinit(&record);
 }
 
 /* ---- Functions that need more than the event, or have no room ---------------------------------------------------- */
@@ -116,22 +122,19 @@ static void filters_are_asked_between_what_is_remembered(void **state)
 static void each_function_gets_it_as_it_needs_it(void **state)
 {
 	struct bed *bed = *state;
-	struct record record;
-	const faas_function_config *plain = ONCE(.handler = record_handler, .user = &record);
 
-	record_init(&record);
-	register_each(bed, "a", "t", plain);
+	register_each(bed, "a", "t", RECORDS);
 	register_each(bed, "b", "t", ONCE(.handler = record_handler, .user = &record, .order = FAAS_ORDER_BY_KEY));
-	bed_register(bed, "z", plain);
+	bed_register(bed, "z", RECORDS);
 	register_each(bed, "c", "t", ONCE(.handler = record_handler, .user = &record, .on_success = "z"));
 	register_each(bed, "d", "t", ONCE(.handler = record_handler, .user = &record, .queue_events = 1));
 	register_each(bed, "e", "t",
 	              ONCE(.handler = record_handler, .user = &record, .queue_events = 1, .queue_full = FAAS_FULL_DROP_OLDEST));
-	register_each(bed, "f", "t", plain);
+	register_each(bed, "f", "t", RECORDS);
 	for (int i = 1; i <= TIMES; i++) {
 		assert_int_equal(6, bed_emit(bed, "t", "first"));
 		/* Full; and dropped. */
-		assert_string_equal("aabbccdeffzz", reached(bed, &record, "t", 5));
+		assert_string_equal("aabbccdeffzz", reached(bed, "t", 5));
 		assert_int_equal(i, bed_stats(bed, "d").rejected_full);
 		assert_int_equal(i, bed_stats(bed, "e").dropped);
 		assert_int_equal(2 * i, bed_stats(bed, "a").succeeded);
@@ -141,20 +144,18 @@ static void each_function_gets_it_as_it_needs_it(void **state)
 		assert_int_equal(0, bed_totals(bed).queued_events);
 		assert_int_equal(0, bed_totals(bed).queued_bytes);
 	}
-	record_deinit(&record);
 }
 
 static void what_the_runtime_has_no_room_for_is_refused_function_by_function(void **state)
 {
-	struct record record;
 	struct bed bed;
 
 	(void)state;
 	record_init(&record);
 	bed_open(&bed, FAAS_RUNTIME(.queue_events = 4));
-	register_each(&bed, "abcdef", "t", ONCE(.handler = record_handler, .user = &record));
+	register_each(&bed, "abcdef", "t", RECORDS);
 	for (int i = 1; i <= TIMES; i++) {
-		assert_string_equal("abcd", reached(&bed, &record, "t", 4));
+		assert_string_equal("abcd", reached(&bed, "t", 4));
 		assert_int_equal(i, bed_stats(&bed, "e").rejected_runtime_full);
 		assert_int_equal(i, bed_stats(&bed, "f").rejected_runtime_full);
 		assert_int_equal(0, bed_totals(&bed).queued_events);
@@ -260,10 +261,8 @@ static void one_that_is_tried_again_reads_the_same(void **state)
 static void some_come_too_late(void **state)
 {
 	struct bed *bed = *state;
-	struct record record;
 
-	record_init(&record);
-	register_each(bed, "abcdef", "t", ONCE(.handler = record_handler, .user = &record));
+	register_each(bed, "abcdef", "t", RECORDS);
 	for (int i = 1; i <= TIMES; i++) {
 		assert_int_equal(MANY, faas_emit_event(bed->runtime, FAAS_EVENT(.type = "t", .timeout_ms = 10), NULL));
 		assert_int_equal(MANY, faas_emit_event(bed->runtime, FAAS_EVENT(.type = "t"), NULL));
@@ -272,18 +271,15 @@ static void some_come_too_late(void **state)
 		assert_int_equal(i * MANY, record.count);
 		assert_int_equal(i * MANY, bed_totals(bed).total.expired);
 	}
-	record_deinit(&record);
 }
 
 /* Those who asked for the fate of theirs, and those who did not, share a type. */
 static void some_emits_want_an_emission_and_others_do_not(void **state)
 {
 	struct bed *bed = *state;
-	struct record record;
 	faas_emission *emissions[TIMES];
 
-	record_init(&record);
-	register_each(bed, "abcdef", "t", ONCE(.handler = record_handler, .user = &record));
+	register_each(bed, "abcdef", "t", RECORDS);
 	for (int i = 0; i < TIMES; i++) {
 		assert_int_equal(MANY, faas_emit_event(bed->runtime, FAAS_EVENT(.type = "t"), &emissions[i]));
 		assert_int_equal(MANY, faas_emit_event(bed->runtime, FAAS_EVENT(.type = "t"), NULL));
@@ -298,22 +294,22 @@ static void some_emits_want_an_emission_and_others_do_not(void **state)
 	}
 	assert_int_equal(TIMES * 4 * MANY, record.count);
 	assert_int_equal(TIMES * 4 * MANY, bed_totals(bed).total.succeeded);
-	record_deinit(&record);
 }
 
 int main(void)
 {
+#define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		BED_TEST(each_type_reaches_its_own_functions_each_time),
-		BED_TEST(what_is_bound_and_unbound_shows_at_once),
-		BED_TEST(filters_are_asked_between_what_is_remembered),
-		BED_TEST(each_function_gets_it_as_it_needs_it),
+		TEST(each_type_reaches_its_own_functions_each_time),
+		TEST(what_is_bound_and_unbound_shows_at_once),
+		TEST(filters_are_asked_between_what_is_remembered),
+		TEST(each_function_gets_it_as_it_needs_it),
 		cmocka_unit_test(what_the_runtime_has_no_room_for_is_refused_function_by_function),
-		BED_TEST(each_way_counts_the_same_bytes),
-		BED_TEST(events_of_every_size_are_read_whole_by_all),
-		BED_TEST(one_that_is_tried_again_reads_the_same),
-		BED_TEST(some_come_too_late),
-		BED_TEST(some_emits_want_an_emission_and_others_do_not),
+		TEST(each_way_counts_the_same_bytes),
+		TEST(events_of_every_size_are_read_whole_by_all),
+		TEST(one_that_is_tried_again_reads_the_same),
+		TEST(some_come_too_late),
+		TEST(some_emits_want_an_emission_and_others_do_not),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
