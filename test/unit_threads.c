@@ -489,12 +489,21 @@ static void a_thread_calls_another_when_much_is_ready(void **state)
 	}
 }
 
-/* Whether the monitor is awake, or will be within a few ticks. It has looked shortly before, and so it does not rest yet. */
+/*
+ * Whether the monitor is awake, or will be within a few ticks. While it looks it may not be ticking, so that it sleeps is
+ * read on both sides of that; and one that woke and slept meanwhile will be seen to tick by the next of many looks.
+ */
 static bool is_watching(void)
 {
 	struct monitor *monitor = &executor.monitor;
 
-	return load_seq_cst(&monitor->is_ticking) != 0 || load_seq_cst(&monitor->parking.word) != PARKING_ASLEEP;
+	for (int looks = 0; looks < 100; looks++) {
+		if (load_seq_cst(&monitor->parking.word) != PARKING_ASLEEP || load_seq_cst(&monitor->is_ticking) != 0 ||
+		    load_seq_cst(&monitor->parking.word) != PARKING_ASLEEP)
+			return true;
+		sched_yield();
+	}
+	return false;
 }
 
 /* One that looked around saw two turns, and the one it took is not what it was known to be. */
