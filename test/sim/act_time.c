@@ -215,8 +215,6 @@ void act_advance(struct sim *sim, const struct draw *draw)
 {
 	int64_t due = 0;
 
-	if (sim->place->holds_clock)
-		return;
 	switch (draw_pick(draw, 0, 10)) {
 	case 0:
 		advance(sim, MS);
