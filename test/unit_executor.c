@@ -91,6 +91,44 @@ static void a_turn_stands_in_the_run_queue_once(void **state)
 }
 
 /* All always have work. Thread time goes by weight, whatever a single turn costs. */
+static void it_is_known_whether_a_turn_is_the_only_one(void **state)
+{
+	static const struct turn_ops ops = {0};
+	struct turn own, other;
+
+	(void)state;
+	open_executor(0);
+	faas__turn_init(&own, &ops, 100);
+	faas__turn_init(&other, &ops, 100);
+	assert_true(faas__turn_is_alone(&executor, &own));
+	faas__turn_kick(&executor, &own);
+	assert_true(faas__turn_is_alone(&executor, &own));
+	assert_false(faas__turn_is_alone(&executor, &other));
+	/* Above it, and, when it has been taken and put back, below it, where takers have not looked at either yet. */
+	faas__turn_kick(&executor, &other);
+	assert_false(faas__turn_is_alone(&executor, &own));
+	assert_ptr_equal(&own, faas__turn_next(&executor));
+	faas__turn_idle(&own);
+	assert_false(faas__turn_is_alone(&executor, &own));
+	assert_true(faas__turn_is_alone(&executor, &other));
+	faas__turn_kick(&executor, &own);
+	assert_false(faas__turn_is_alone(&executor, &own));
+	assert_ptr_equal(&other, faas__turn_next(&executor));
+	faas__turn_idle(&other);
+	assert_true(faas__turn_is_alone(&executor, &own));
+	assert_ptr_equal(&own, faas__turn_next(&executor));
+	faas__turn_idle(&own);
+	faas__turn_kick(&executor, &other);
+	faas__turn_kick(&executor, &own);
+	assert_false(faas__turn_is_alone(&executor, &own));
+	faas__turn_block(&own);
+	assert_false(faas__turn_is_alone(&executor, &own));
+	while (faas__turn_next(&executor))
+		continue;
+	assert_true(faas__turn_is_alone(&executor, &own));
+	close_executor();
+}
+
 static void thread_time_goes_by_weight(void **state)
 {
 	static const uint32_t weights[] = {100, 100, 50, 200, 1000, 1};
@@ -424,6 +462,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TURN_TEST(turns_are_taken_first_come_first_served),
 		TURN_TEST(a_turn_stands_in_the_run_queue_once),
+		TURN_TEST(it_is_known_whether_a_turn_is_the_only_one),
 		TURN_TEST(thread_time_goes_by_weight),
 		TURN_TEST(near_turns_come_in_order_of_arrival_and_others_by_use),
 		TURN_TEST(a_newcomer_comes_behind_who_waits),

@@ -489,6 +489,46 @@ static void a_thread_calls_another_when_much_is_ready(void **state)
 	}
 }
 
+static struct turn beside;
+
+/* It goes on with its turn while another is ready, which it does not know to be over soon. */
+static bool go_on(struct turn *turn, struct thread *thread)
+{
+	bool was_quick = load_relaxed(&turn->expected_ns) != 0;
+
+	expect_state(thread, was_quick ? THREAD_QUICK : THREAD_BUSY);
+	add_absent(&absent[0]);
+	store_seq_cst(&beside.state, TURN_READY);
+	faas__turn_again(thread->executor, &beside, false);
+	/* One that was quick calls somebody even so: those who made turns ready rely on it. */
+	faas__thread_stays(thread, false, !was_quick);
+	if (!was_woken(&absent[0]) || load_relaxed(&thread->state) != THREAD_BUSY)
+		atomic_fetch_add(&wrong, 1);
+	return pass(turn, thread);
+}
+
+static void a_thread_that_goes_on_calls_another(void **state)
+{
+	static const struct turn_ops goes_on = {go_on}, passes = {pass};
+	static struct turn turn;
+
+	(void)state;
+	for (int is_quick = 0; is_quick < 2; is_quick++) {
+		open_executor(1);
+		atomic_store(&wrong, 0);
+		atomic_store(&passed, 0);
+		faas__turn_init(&turn, &goes_on, 100);
+		faas__turn_init(&beside, &passes, 100);
+		store_relaxed(&turn.expected_ns, is_quick ? 300 : 0);
+		faas__turn_kick(&executor, &turn);
+		while (atomic_load(&passed) < 2)
+			sched_yield();
+		assert_int_equal(0, atomic_load(&wrong));
+		faas__thread_deinit(&absent[0]);
+		close_executor();
+	}
+}
+
 /*
  * Whether the monitor is awake, or will be within a few ticks; or another thread looks around or is on its way, however
  * long it waits for a processor. While the monitor looks it may not be ticking, so that it sleeps is read on both sides of
@@ -573,6 +613,7 @@ int main(void)
 		cmocka_unit_test(a_thread_says_whether_it_will_come_by),
 		cmocka_unit_test(nobody_counts_for_long_on_a_thread_that_is_held_up),
 		cmocka_unit_test(a_thread_calls_another_when_much_is_ready),
+		cmocka_unit_test(a_thread_that_goes_on_calls_another),
 		cmocka_unit_test(what_a_looker_leaves_is_watched_over),
 	};
 

@@ -156,9 +156,7 @@ bool faas__offer_shared(const struct offer *offer, struct lane *lane, faas_funct
 	if (unlikely(!reserve(offer->runtime, lane, invocation, admitted, bytes)))
 		return false;
 	/* One for each function, each of which takes one, given or refused; and the last one is the emitter's. */
-#if defined(FAAS_DEBUG_CHECKS)
 	assert(parcel->shared_refs > 1);
-#endif
 	parcel->shared_refs--;
 	faas__queue_push(function, invocation, offer->runner);
 	return true;

@@ -6,7 +6,8 @@
  * or take a batch of events with one worker and one concurrency slot. The turn then says how the function goes on, so
  * that the next thread may come in while this one works. A batch is one event while handlers are slow or unknown, and
  * as many as fit in BATCH_NS while they are fast; what is left of a batch when its thread is held up goes back to the
- * queue's front (hand_back), where any thread finds it.
+ * queue's front (hand_back), where any thread finds it. While handlers are slow and nothing else is ready, a thread goes
+ * on with the same function, worker and slot from batch to batch, by the function's lock alone (choose_again).
  *
  * Where events come in a stream and handlers are fast, two things keep emitters and takers out of each other's lines: a
  * thread waits a moment for a batch worth taking (linger_ns), and a turn whose queue it has emptied is put back rather
@@ -17,7 +18,6 @@
  *
  * slot.c has slots and workers, attempt.c the single attempt, nest.c runs for waiters.
  */
-#include <assert.h>
 #include <string.h>
 
 #include "dispatch/retry.h"
@@ -37,7 +37,7 @@
 #define TURN_NS 300           /* that a turn takes beside its handlers */
 #define LEAST_CHARGE_NS 100   /* for an event, so that turns and weights count where the clock stands still */
 
-enum step { STEP_NOTHING, STEP_RETIRE, STEP_PROVISION, STEP_BATCH };
+enum step { STEP_NOTHING, STEP_RETIRE, STEP_PROVISION, STEP_BATCH, STEP_OVER };
 
 /* What a turn chose to do. */
 struct choice {
@@ -98,78 +98,33 @@ static int64_t moving_average(int64_t average, int64_t took, uint32_t count)
 static void learn(faas_function *function, int64_t took, uint32_t count) holds_lock(function->mu)
 {
 	int64_t average = moving_average(function->run_ns_average, took, count);
-	bool is_quick = average < BATCH_NS && !function->defers;
+	uint32_t most = 0, expected_ns = 0;
 
+	/* One that defers takes a slot with it, which ends the batch. */
+	if (average < BATCH_NS && !function->defers) {
+		most = BATCH_NS / (uint32_t)average;
+		expected_ns = (uint32_t)average + TURN_NS;
+	}
 	function->run_ns_average = average;
-	store_relaxed(&function->turn.expected_ns, is_quick ? (uint32_t)average + TURN_NS : 0);
+	function->batch_most = most < BATCH_MAX ? most : BATCH_MAX;
+	store_relaxed(&function->turn.expected_ns, expected_ns);
 }
 
-static void run_batch(struct runner *runner, faas_function *function, struct choice *choice)
+/* Whether handlers are known to be so fast that batches are as long as they can be. */
+static bool is_fast(const faas_function *function) holds_lock(function->mu)
 {
-	int64_t began = runner->now;
-	enum started started = STARTED;
-	enum ran ran = RAN;
-	uint32_t count = 0, i;
-	struct put_back rest;
-	uint64_t freed;
+	return function->batch_most == BATCH_MAX;
+}
 
-	for (i = 0; i < load_relaxed(&runner->batch_end) && started == STARTED && ran == RAN;) {
-		bool is_cold = choice->is_cold && count == 0;
+/* How many events may begin now. */
+static uint32_t batch_size(const faas_function *function, int64_t now) holds_lock(function->mu)
+{
+	bool is_one = function->batch_most == 0 || faas__runtime_is_manual(function->runtime);
 
-		/* Unregistered or closed: what was not begun is cancelled. */
-		if (unlikely(load_relaxed(&function->is_closed)))
-			break;
-		if (unlikely(i > 0 && runner->now - began > BATCH_LIMIT_NS))
-			break;
-		if (likely(!is_cold && faas__is_plain(runner->batch[i].invocation))) {
-			i = faas__attempt_run_plain(runner, function, choice->worker, i, began + BATCH_LIMIT_NS, &ran);
-		} else {
-			store_relaxed(&runner->batch_next, ++i);
-			ran = run_one(runner, function, choice->worker, &runner->batch[i - 1], is_cold, &runner->tally, &started);
-		}
-		count = TALLY_STARTS(load_relaxed(&runner->tally.started));
-	}
-	faas__turn_charge(&function->turn, runner->now - began + LEAST_CHARGE_NS * (int64_t)count - choice->charged);
-	faas__mutex_lock(&function->mu);
-	/* A cold batch whose only invocation was taken by others never had its init. */
-	if (choice->is_cold && count == 0) {
-		function->starting--;
-		function->busy++;
-		started = START_FAILED;
-	}
-	rest.lost_count = 0;
-	rest.cancelled = NULL;
-	rest.load = 0;
-	/* Tokens of what was handed back were given back with it. */
-	faas__rate_give_back(function, load_relaxed(&runner->batch_end) - count);
-	if (i < load_relaxed(&runner->batch_end))
-		faas__queue_put_back(function, runner->batch + i, load_relaxed(&runner->batch_end) - i, &rest);
-	store_relaxed(&runner->batch_end, 0);
-	store_relaxed(&runner->batch_next, 0);
-	if (count > 0 && !choice->is_cold)
-		learn(function, runner->now - began, count);
-	freed = load_relaxed(&runner->batch_rest) - rest.load;
-	faas__queue_end_rest(function, load_relaxed(&runner->batch_rest), rest.load);
-	store_relaxed(&runner->batch_rest, 0);
-	faas__slot_release(runner, function, choice->worker, started, ran, &runner->tally);
-	faas__queue_freed(function, freed);
-	if (unlikely(rest.cancelled || rest.lost_count > 0))
-		faas__put_back_end(&rest, false);
+	return faas__rate_available(function, now, is_one ? 1 : function->batch_most);
 }
 
 /* ---- A turn ------------------------------------------------------------------------------------------------------ */
-
-static uint32_t batch_size(const faas_function *function) holds_lock(function->mu)
-{
-	int64_t average = function->run_ns_average;
-
-	/* One that defers takes a slot with it, which ends the batch. */
-	if (average == 0 || faas__runtime_is_manual(function->runtime) || function->defers)
-		return 1;
-	if (average * BATCH_MAX <= BATCH_NS)
-		return BATCH_MAX;
-	return average >= BATCH_NS ? 1 : (uint32_t)(BATCH_NS / average);
-}
 
 /* One that is not as young as most. False: it may begin all the same. */
 seldom static bool expire_popped(faas_function *function, int64_t now, struct choice *choice,
@@ -211,20 +166,14 @@ static void sort_popped(faas_function *function, struct runner *runner, struct c
 	}
 }
 
-static void choose_batch(faas_function *function, struct runner *runner, struct choice *choice)
+/* Takes events, `most` of them at most. */
+static void fill_batch(faas_function *function, struct runner *runner, struct choice *choice, uint32_t most)
 	holds_lock(function->mu)
 {
-	uint64_t popped = 0, peak = faas__service(function)->counts.workers_peak;
+	uint32_t queue = faas__queue_choose(function, runner);
+	uint64_t popped = 0;
 	faas_invocation *invocation;
-	uint32_t most, queue;
 
-	if (!faas__queue_has_events(function))
-		return;
-	choice->worker = faas__slot_take(function, runner->now, &choice->is_cold);
-	if (!choice->worker)
-		return;
-	most = choice->is_cold ? 1 : faas__rate_available(function, runner->now, batch_size(function));
-	queue = faas__queue_choose(function, runner);
 	while (choice->count < most && (invocation = faas__queue_pop(function, &queue, &popped)) != NULL) {
 		sort_popped(function, runner, choice, invocation);
 		if (choice->count <= 1)
@@ -232,12 +181,8 @@ static void choose_batch(faas_function *function, struct runner *runner, struct 
 	}
 	if (popped != 0)
 		faas__queue_took(function, popped, popped - choice->freed);
-	if (choice->count == 0) {
-		/* Nothing to run, or a producer has not yet linked what it pushed. */
-		faas__slot_untake(function, choice->worker, choice->is_cold, peak);
-		choice->worker = NULL;
+	if (choice->count == 0)
 		return;
-	}
 	faas__rate_take(function, runner->now, choice->count);
 	faas__demand_wake(function, runner->now);
 	choice->step = STEP_BATCH;
@@ -248,6 +193,24 @@ static void choose_batch(faas_function *function, struct runner *runner, struct 
 	/* Before the look at whether the monitor ticks, in take. */
 	store_seq_cst(&runner->batch_end, choice->count);
 	list_push_back(&function->tallies, &runner->tally.node);
+}
+
+static void choose_batch(faas_function *function, struct runner *runner, struct choice *choice)
+	holds_lock(function->mu)
+{
+	uint64_t peak = faas__service(function)->counts.workers_peak;
+
+	if (!faas__queue_has_events(function))
+		return;
+	choice->worker = faas__slot_take(function, runner->now, &choice->is_cold);
+	if (!choice->worker)
+		return;
+	fill_batch(function, runner, choice, choice->is_cold ? 1 : batch_size(function, runner->now));
+	if (choice->count > 0)
+		return;
+	/* Nothing to run, or a producer has not yet linked what it pushed. */
+	faas__slot_untake(function, choice->worker, choice->is_cold, peak);
+	choice->worker = NULL;
 }
 
 static bool wants_provisioned(const faas_function *function, int64_t now) holds_lock(function->mu)
@@ -298,19 +261,26 @@ static void choose(faas_function *function, struct runner *runner, struct choice
 	choose_batch(function, runner, choice);
 }
 
+/* Whether more threads than those at work should come for what stands in the queue. */
+static bool is_worth_waking(const faas_function *function) holds_lock(function->mu)
+{
+	int64_t behind = (int64_t)faas__queue_runnable(function) * function->run_ns_average;
+
+	/* Handlers that are known to be fast do not block. */
+	return function->run_ns_average == 0 ||
+	       (behind > WORTH_WAKING_NS && (function->run_ns_average > BATCH_NS ||
+	                                     !faas__executor_is_full(&function->runtime->executor)));
+}
+
 /* How the function goes on while this thread works. Of a finished function nothing goes on. */
 static void decide_turn(faas_function *function, struct choice *choice, int64_t now) holds_lock(function->mu)
 {
-	uint64_t events = faas__queue_runnable(function);
-
 	if (load_seq_cst(&function->chores) != 0) {
 		choice->goes_on = true;
 		choice->worth_waking = true;
 		return;
 	}
-	if (events > 0) {
-		int64_t behind = (int64_t)events * function->run_ns_average;
-
+	if (faas__queue_has_events(function)) {
 		if (!faas__slot_can_start(function, now)) {
 			if (faas__rate_available(function, now, 1) == 0)
 				function->rate_due = faas__rate_next(function, now, 0);
@@ -319,14 +289,11 @@ static void decide_turn(faas_function *function, struct choice *choice, int64_t 
 			return;
 		}
 		choice->goes_on = true;
-		/* Handlers that are known to be fast do not block. */
-		choice->worth_waking = function->run_ns_average == 0 ||
-		                       (behind > WORTH_WAKING_NS && (function->run_ns_average > BATCH_NS ||
-		                                                     !faas__executor_is_full(&function->runtime->executor)));
+		choice->worth_waking = is_worth_waking(function);
 		return;
 	}
 	/* In a stream: more will be here by the end of this batch, and a kick, and whom it wakes, would cost more than that. */
-	if (choice->count >= STREAM_EVENTS && batch_size(function) == BATCH_MAX) {
+	if (choice->count >= STREAM_EVENTS && is_fast(function)) {
 		choice->goes_on = true;
 		return;
 	}
@@ -368,7 +335,7 @@ static int64_t linger_ns(faas_function *function, int64_t now) holds_lock(functi
 	int64_t since = now - function->taken_at;
 	int64_t events;
 
-	if (since > LINGER_EVENTS * STREAM_NS || batch_size(function) < BATCH_MAX || function->runtime->executor.spin_ns == 0)
+	if (since > LINGER_EVENTS * STREAM_NS || !is_fast(function) || function->runtime->executor.spin_ns == 0)
 		return 0;
 	events = (int64_t)faas__queue_runnable(function);
 	if (events < 2 || events >= LINGER_EVENTS || since > events * STREAM_NS)
@@ -402,11 +369,123 @@ seldom static void await_push(struct runner *runner)
 		cpu_relax();
 }
 
-/* Does what was chosen; no lock is held. */
-static void carry_out(struct runner *runner, faas_function *function, struct choice *choice)
+/* What a choice left to be done without the lock. */
+static void settle_chosen(struct runner *runner, faas_function *function, struct choice *choice)
+	without_lock(function->mu)
+{
+	faas__queue_freed(function, choice->freed);
+	faas__dead_unref(choice->dead);
+	choice->freed = 0;
+	choice->dead = NULL;
+	if (likely(!choice->expired))
+		return;
+	/* A callback may take long, and others may have the batch meanwhile. */
+	if (choice->count > 0)
+		faas__monitor_tick_soon(&runner->runtime->executor);
+	faas__settle_expired(choice->expired, runner->now);
+	choice->expired = NULL;
+}
+
+/*
+ * After a batch of slow handlers: the next one for the same worker and slot, while nothing but this function is ready and
+ * nobody waits for a slot. So of all that threads share this one touches nothing but the function's queue and counts.
+ * False: it is to give the worker back.
+ */
+seldom static bool choose_again(faas_function *function, struct runner *runner, struct choice *choice)
+	holds_lock(function->mu)
+{
+	/* A guest, as any thread is in manual mode, is to return. */
+	if (is_fast(function) || choice->is_cold || runner->thread.is_guest || !faas__queue_has_events(function) ||
+	    load_seq_cst(&function->chores) != 0 || load_seq_cst(&runner->runtime->share.waiters) != 0 ||
+	    !faas__turn_is_alone(&runner->runtime->executor, &function->turn))
+		return false;
+	faas__tally_fold(function, &runner->tally);
+	runner->now = faas__stopwatch_now(&runner->watch, runner->now);
+	choice->count = 0;
+	fill_batch(function, runner, choice, batch_size(function, runner->now));
+	if (choice->count == 0) {
+		choice->step = STEP_OVER;
+		return false;
+	}
+	/* Time that nobody else wanted is not charged, so that who comes next does not go before this one for as long. */
+	choice->charged = 0;
+	return true;
+}
+
+/* False: it is over, and the worker has been given back. Else there is a new choice. */
+static bool run_batch(struct runner *runner, faas_function *function, struct choice *choice)
 {
 	struct executor *executor = &runner->runtime->executor;
+	int64_t began = runner->now, took;
+	enum started started = STARTED;
+	enum ran ran = RAN;
+	uint32_t count = 0, i;
+	struct put_back rest;
+	uint64_t freed;
+	bool is_done;
 
+	if (choice->count > 1) {
+		faas__executor_publish(executor, runner->now);
+		faas__monitor_tick_soon(executor);
+	}
+	for (i = 0; i < load_relaxed(&runner->batch_end) && started == STARTED && ran == RAN;) {
+		bool is_cold = choice->is_cold && count == 0;
+
+		/* Unregistered or closed: what was not begun is cancelled. */
+		if (unlikely(load_relaxed(&function->is_closed)))
+			break;
+		if (unlikely(i > 0 && runner->now - began > BATCH_LIMIT_NS))
+			break;
+		if (likely(!is_cold && faas__is_plain(runner->batch[i].invocation))) {
+			i = faas__attempt_run_plain(runner, function, choice->worker, i, began + BATCH_LIMIT_NS, &ran);
+		} else {
+			store_relaxed(&runner->batch_next, ++i);
+			ran = run_one(runner, function, choice->worker, &runner->batch[i - 1], is_cold, &runner->tally, &started);
+		}
+		count = TALLY_STARTS(load_relaxed(&runner->tally.started));
+	}
+	faas__mutex_lock(&function->mu);
+	/* A cold batch whose only invocation was taken by others never had its init. */
+	if (choice->is_cold && count == 0) {
+		function->starting--;
+		function->busy++;
+		started = START_FAILED;
+	}
+	rest.lost_count = 0;
+	rest.cancelled = NULL;
+	rest.load = 0;
+	/* Tokens of what was handed back were given back with it. */
+	faas__rate_give_back(function, load_relaxed(&runner->batch_end) - count);
+	is_done = i == load_relaxed(&runner->batch_end) && started == STARTED && ran == RAN;
+	if (i < load_relaxed(&runner->batch_end))
+		faas__queue_put_back(function, runner->batch + i, load_relaxed(&runner->batch_end) - i, &rest);
+	store_relaxed(&runner->batch_end, 0);
+	store_relaxed(&runner->batch_next, 0);
+	took = runner->now - began;
+	if (count > 0 && !choice->is_cold)
+		learn(function, took, count);
+	freed = load_relaxed(&runner->batch_rest) - rest.load;
+	faas__queue_end_rest(function, load_relaxed(&runner->batch_rest), rest.load);
+	store_relaxed(&runner->batch_rest, 0);
+	if (is_done && choose_again(function, runner, choice)) {
+		bool wakes = is_worth_waking(function);
+
+		faas__mutex_unlock(&function->mu);
+		faas__queue_freed(function, freed);
+		faas__thread_stays(&runner->thread, load_relaxed(&function->turn.expected_ns) != 0, wakes);
+		return true;
+	}
+	faas__turn_charge(&function->turn, took + LEAST_CHARGE_NS * (int64_t)count - choice->charged);
+	faas__slot_release(runner, function, choice->worker, started, ran, &runner->tally);
+	faas__queue_freed(function, freed);
+	if (unlikely(rest.cancelled || rest.lost_count > 0))
+		faas__put_back_end(&rest, false);
+	return choice->step == STEP_OVER;
+}
+
+/* Does what was chosen; no lock is held. True: there is a new choice. */
+static bool carry_out(struct runner *runner, faas_function *function, struct choice *choice)
+{
 	if (unlikely(choice->step == STEP_RETIRE || choice->step == STEP_PROVISION || choice->is_cold))
 		faas__thread_slow_down(&runner->thread);
 	switch (choice->step) {
@@ -417,12 +496,9 @@ static void carry_out(struct runner *runner, faas_function *function, struct cho
 		provision(runner, function, choice->worker);
 		break;
 	case STEP_BATCH:
-		if (choice->count > 1) {
-			faas__executor_publish(executor, runner->now);
-			faas__monitor_tick_soon(executor);
-		}
 		runner->pushes_awaited = 0;
-		run_batch(runner, function, choice);
+		return run_batch(runner, function, choice);
+	case STEP_OVER:
 		break;
 	case STEP_NOTHING:
 		/* Nothing could be reached: others go first. */
@@ -431,6 +507,7 @@ static void carry_out(struct runner *runner, faas_function *function, struct cho
 			await_push(runner);
 		break;
 	}
+	return false;
 }
 
 static bool take(struct turn *turn, struct thread *thread)
@@ -439,7 +516,7 @@ static bool take(struct turn *turn, struct thread *thread)
 	struct runner *runner = faas__runner_from(thread);
 	struct executor *executor = &runner->runtime->executor;
 	struct choice choice = {.step = STEP_NOTHING};
-	bool gave_share;
+	bool gave_share, was_done;
 	int64_t wait_ns;
 
 	faas_function_ref(function);
@@ -462,17 +539,12 @@ static bool take(struct turn *turn, struct thread *thread)
 		faas__turn_again(executor, turn, choice.worth_waking);
 	if (unlikely(gave_share))
 		faas__share_tell(runner->runtime);
-	faas__queue_freed(function, choice.freed);
-	faas__dead_unref(choice.dead);
-	if (unlikely(choice.expired)) {
-		/* A callback may take long, and others may have the batch meanwhile. */
-		if (choice.count > 0)
-			faas__monitor_tick_soon(executor);
-		faas__settle_expired(choice.expired, runner->now);
-	}
-	carry_out(runner, function, &choice);
+	was_done = choice.step != STEP_NOTHING || choice.expired;
+	do
+		settle_chosen(runner, function, &choice);
+	while (carry_out(runner, function, &choice));
 	faas_function_unref(function);
-	return choice.step != STEP_NOTHING || choice.expired;
+	return was_done;
 }
 
 const struct turn_ops faas__function_turn_ops = {.take = take};

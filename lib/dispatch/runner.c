@@ -181,6 +181,7 @@ static void hand_back(struct thread *thread)
 	store_relaxed(&runner->batch_rest, 0);
 	/* The average says "fast"; it was wrong. */
 	function->run_ns_average = TICK_NS;
+	function->batch_most = 0;
 	store_relaxed(&function->turn.expected_ns, 0);
 	faas__turn_unblock(thread->executor, &function->turn);
 	if (faas__queue_has_events(function))

@@ -121,7 +121,7 @@ struct turn_ops {
 
 struct turn {
 	atomic_u32 state;           /* producers look at it, */
-	struct turn *next_arrived;  /* and who made it ready writes this; in `soon` it is under run_queue.mu; the rest is for
+	_Atomic(struct turn *) next_arrived; /* and who made it ready writes this; in `soon` it is under run_queue.mu; the rest is for
 	                               those who take turns */
 	struct heap_node node;      /* under run_queue.mu */
 	const struct turn_ops *ops; /* fixed after init */
@@ -181,6 +181,9 @@ void faas__turn_charge(struct turn *turn, int64_t ns);
 /* Takes the turn that comes next out of the run queue; NULL: there is none. */
 struct turn *faas__turn_next(struct executor *executor);
 
+/* Whether no other turn is ready, whether or not this one is: a hint, while turns come and go. */
+bool faas__turn_is_alone(struct executor *executor, struct turn *turn);
+
 /* ---- Timers ------------------------------------------------------------------------------------------------------ */
 
 struct timer {
@@ -228,6 +231,7 @@ struct thread {
 	atomic_u32 is_waiting;          /* owner writes; monitor reads: parked inside a handler, as the library knows */
 	atomic_u32 stuck;               /* attempts on this thread that nobody waits for any more */
 	atomic_i64 number;              /* owner writes at its start; monitor reads: see faas__thread_number */
+	atomic_u64 stays;               /* owner writes; monitor reads: how often it went on without another turn */
 	uint32_t looks_in_vain;         /* owner only: in a row */
 	int64_t gave_up_at;             /* owner only: when it last looked around in vain */
 	uint64_t seen_word;             /* monitor only: slot 0 at the last tick */
@@ -404,6 +408,9 @@ bool faas__thread_wake_parked(struct executor *executor);
 
 /* For a pool thread that took a turn: this one may take long after all. */
 void faas__thread_slow_down(struct thread *thread);
+
+/* The same: it goes on with more of it, which is known to be quick or not. `wake`: others should come for what is ready. */
+void faas__thread_stays(struct thread *thread, bool is_quick, bool wake);
 
 /* The thread's handler waits inside the library; the pool may add a thread meanwhile. */
 void faas__thread_wait_begin(struct thread *thread);

@@ -24,7 +24,7 @@
 
 #define TRIM_NS 200000000
 #define CALM_TICKS 8     /* after so many looks that found nothing to do, the next ones come half as often, */
-#define LONGEST_SHIFT 2u /* but not less often than every fourth */
+#define LONGEST_SHIFT 3u /* but not less often than every eighth */
 
 /* ---- Deadlines --------------------------------------------------------------------------------------------------- */
 
@@ -176,6 +176,8 @@ struct census {
 	int64_t active;  /* of these, those that are not idle */
 	int64_t busy;    /* pool threads and guests that are not idle */
 	int64_t total;
+	uint64_t stays;  /* of all threads, ever */
+	bool is_long;    /* a thread is in the attempt that it was in at the last look */
 };
 
 /* Whether the thread has stood still since the last look, at which `same` attempt ran. Updates what was seen. */
@@ -221,10 +223,12 @@ static struct census take_census(struct executor *executor, bool measure)
 		uint64_t word = load_acquire(&thread->slots[0].word);
 		bool same = word == thread->seen_word && (word & SLOT_RUNNING) != 0, blocked;
 
+		census.is_long |= same;
 		if (same)
 			revoke(executor, thread);
 		thread->seen_word = word;
 		census.busy += !idle;
+		census.stays += load_relaxed(&thread->stays);
 		if (thread->is_guest)
 			continue;
 		blocked = !idle && measure && is_blocked(thread, same);
@@ -358,8 +362,9 @@ static int64_t later(int64_t now, int64_t duration)
 
 /*
  * When to look again while work waits or a time is published; TIME_NEVER. Each look takes a processor from a thread for a
- * moment. Where all threads there are to be have been seen at work for a while, one turn after the other, and nothing was
- * taken ahead that could have to be handed back, fewer looks will do.
+ * moment. Where all threads there are to be have been seen at work for a while, one attempt after the other, and nothing
+ * was taken ahead that could have to be handed back, fewer looks will do: who blocks then is seen a little later, but
+ * looked at again as soon as before.
  */
 static int64_t tick_ns(struct executor *executor, const struct census *census, bool stands_still)
 {
@@ -368,7 +373,8 @@ static int64_t tick_ns(struct executor *executor, const struct census *census, b
 	bool wants_thread = load_seq_cst(&monitor->wants_thread) != 0;
 	bool is_relied_on = exchange_seq_cst(&monitor->is_relied_on, 0) != 0;
 
-	if (stands_still || is_ahead || publishes || wants_thread || census->running < executor->base_threads)
+	if (stands_still || census->is_long || is_ahead || publishes || wants_thread ||
+	    census->running < executor->base_threads)
 		monitor->calm_ticks = 0;
 	else if (monitor->calm_ticks < CALM_TICKS * LONGEST_SHIFT)
 		monitor->calm_ticks++;
@@ -402,14 +408,16 @@ static int64_t look(struct executor *executor, bool was_poked, bool *was_busy)
 	bool waits = faas__run_queue_has_turns(&executor->run_queue);
 	int64_t now = faas__executor_now(executor), next;
 	uint64_t taken = load_relaxed(&executor->run_queue.taken);
-	bool stands_still = taken == monitor->seen_taken, is_busy;
+	bool stands_still, is_busy;
 	struct census census;
 	int64_t tick;
 
-	monitor->seen_taken = taken;
 	faas__executor_fire(executor, now);
 	hand_back_batches(executor);
 	census = take_census(executor, load_relaxed(&monitor->is_ticking) != 0);
+	taken += census.stays;
+	stands_still = taken == monitor->seen_taken;
+	monitor->seen_taken = taken;
 	grow(executor, &census, stands_still);
 	check_published(executor, now);
 	faas__threads_reap(executor);
@@ -460,7 +468,11 @@ void faas__monitor_poke(struct executor *executor)
 
 int faas__monitor_start(struct executor *executor)
 {
-	return faas__thread_start(&executor->monitor.handle, 0, monitor_main, executor);
+	int error = faas__thread_start(&executor->monitor.handle, 0, monitor_main, executor);
+
+	/* Systems tend to begin a thread on its maker's processor, where it would wait while the host makes its first events. */
+	faas__thread_yield();
+	return error;
 }
 
 void faas__monitor_stop(struct executor *executor)

@@ -255,6 +255,15 @@ void faas__thread_slow_down(struct thread *thread)
 		faas__executor_wake(thread->executor);
 }
 
+void faas__thread_stays(struct thread *thread, bool is_quick, bool wake)
+{
+	bump_relaxed(&thread->stays, 1);
+	if (!is_quick)
+		faas__thread_slow_down(thread);
+	if (wake && faas__run_queue_has_turns(&thread->executor->run_queue))
+		faas__executor_wake_more(thread->executor);
+}
+
 /*
  * Says how long the turn will keep the thread. If that may be long and more is ready, others are called: producers who saw
  * this thread come by rely on it. If it is known not to be long, they are left to wait, unless that would be for long.

@@ -46,15 +46,15 @@ static void insert(struct run_queue *queue, struct turn *turn)
 
 	/* Before the look at who is attentive or parked, in faas__executor_wake. */
 	do
-		turn->next_arrived = before;
+		store_relaxed(&turn->next_arrived, before);
 	while (!cas_seq_cst(&queue->arrived, &before, turn));
 }
 
 static void add_soon(struct run_queue *queue, struct turn *turn) holds_lock(queue->mu)
 {
-	turn->next_arrived = NULL;
+	store_relaxed(&turn->next_arrived, NULL);
 	if (queue->soon)
-		queue->soon_last->next_arrived = turn;
+		store_relaxed(&queue->soon_last->next_arrived, turn);
 	else
 		queue->soon = turn;
 	queue->soon_last = turn;
@@ -90,12 +90,12 @@ static void file_arrived(struct run_queue *queue) holds_lock(queue->mu)
 	/* Whoever finds the stack empty is to see that there are turns: nobody may sleep now. */
 	add_seq_cst(&queue->count, 1);
 	for (turn = exchange_seq_cst(&queue->arrived, NULL); turn; turn = next) {
-		next = turn->next_arrived;
-		turn->next_arrived = oldest;
+		next = load_relaxed(&turn->next_arrived);
+		store_relaxed(&turn->next_arrived, oldest);
 		oldest = turn;
 	}
 	for (turn = oldest; turn; turn = next) {
-		next = turn->next_arrived;
+		next = load_relaxed(&turn->next_arrived);
 		file(queue, turn);
 		count++;
 	}
@@ -154,7 +154,7 @@ static struct turn *take_first(struct run_queue *queue) holds_lock(queue->mu)
 	struct turn *soon = queue->soon;
 
 	if (soon && (!first || first->key > queue->virtual_now)) {
-		queue->soon = soon->next_arrived;
+		queue->soon = load_relaxed(&soon->next_arrived);
 		return soon;
 	}
 	if (!first)
@@ -186,4 +186,15 @@ struct turn *faas__turn_next(struct executor *executor)
 	faas__mutex_unlock(&queue->mu);
 	look_ahead(next);
 	return turn;
+}
+
+bool faas__turn_is_alone(struct executor *executor, struct turn *turn)
+{
+	struct run_queue *queue = &executor->run_queue;
+	struct turn *arrived = load_seq_cst(&queue->arrived);
+	uint32_t others = load_seq_cst(&queue->count);
+
+	if (arrived)
+		return arrived == turn && !load_relaxed(&turn->next_arrived) && others == 0;
+	return others == (load_seq_cst(&turn->state) == TURN_READY);
 }

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A thread that goes on with a function of slow handlers without giving back its turn, its worker and its slot: it does so
+ * (or nothing here would test anything), and it stops as soon as anybody else wants any of them.
+ */
+#include "unit.h"
+
+#include <sched.h>
+
+#include "dispatch/function.h"
+#include "dispatch/runtime.h"
+#include "faas.h"
+
+#define SLOW_NS 60000 /* by far too long for a batch of two */
+#define EVENTS 410
+#define ASKS 20       /* each such handler makes an event for the other function, if none is under way */
+#define SOON 3        /* events after it that may run first */
+
+struct scene {
+	faas_runtime *runtime;
+	faas_function *slow;
+	atomic_int holds;      /* the handler of an event that holds waits for this to end */
+	atomic_int runs;       /* of the slow one */
+	atomic_int asked_at;   /* of these, when the other one was asked for; 0: none is under way */
+	atomic_int asked;
+	atomic_int most_after; /* runs of the slow one between the two, at most */
+	bool asks;
+	bool awaits_waiter;    /* the handler that asks goes on when the other one waits for a slot */
+	int ends_at;           /* the run that unregisters its own function; 0: none */
+};
+
+static void sleep_a_little(void)
+{
+	const struct timespec little = {.tv_nsec = SLOW_NS};
+
+	(void)nanosleep(&little, NULL);
+}
+
+static int64_t now_ns(void)
+{
+	return faas__clock_now(NULL);
+}
+
+static void ask(struct scene *scene, faas_context *context, int run)
+{
+	atomic_store(&scene->asked_at, run);
+	atomic_fetch_add(&scene->asked, 1);
+	(void)faas_context_invoke_async(context, "other", NULL, NULL);
+	/* The slow one, of which more are queued, waits for another slot, too. */
+	while (scene->awaits_waiter && load_seq_cst(&scene->runtime->share.waiters) < 2)
+		sched_yield();
+}
+
+static int be_slow(faas_context *context, const faas_event *event)
+{
+	struct scene *scene = faas_context_user(context);
+	int64_t until = now_ns() + SLOW_NS;
+	uint64_t bytes;
+	int run;
+
+	(void)faas_event_data(event, &bytes);
+	while (bytes > 0 && atomic_load(&scene->holds))
+		sleep_a_little();
+	while (now_ns() < until)
+		continue;
+	run = atomic_fetch_add(&scene->runs, 1) + 1;
+	if (scene->asks && run % ASKS == 0 && atomic_load(&scene->asked_at) == 0)
+		ask(scene, context, run);
+	if (run == scene->ends_at)
+		(void)faas_unregister_function(scene->runtime, "slow");
+	return 0;
+}
+
+static int be_other(faas_context *context, const faas_event *event)
+{
+	struct scene *scene = faas_context_user(context);
+
+	int after = atomic_load(&scene->runs) - atomic_load(&scene->asked_at);
+
+	(void)event;
+	if (after > atomic_load(&scene->most_after))
+		atomic_store(&scene->most_after, after);
+	atomic_store(&scene->asked_at, 0);
+	return 0;
+}
+
+static void open_scene(struct scene *scene, int threads, int max_concurrency)
+{
+	memset(scene, 0, sizeof(*scene));
+	assert_int_equal(FAAS_OK, faas_open(FAAS_RUNTIME(.threads = threads, .max_threads = threads,
+	                                                 .max_concurrency = max_concurrency),
+	                                    &scene->runtime));
+	assert_int_equal(FAAS_OK, faas_register_function(scene->runtime, "slow",
+	                                                 FAAS_FUNCTION(.handler = be_slow, .user = scene,
+	                                                               .deadline_ms = FAAS_NEVER)));
+	assert_int_equal(FAAS_OK, faas_register_function(scene->runtime, "other",
+	                                                 FAAS_FUNCTION(.handler = be_other, .user = scene)));
+	assert_int_equal(FAAS_OK, faas_function_find(scene->runtime, "slow", &scene->slow));
+}
+
+static void queue_slow(struct scene *scene, int count)
+{
+	for (int i = 0; i < count; i++)
+		assert_int_equal(FAAS_OK, faas_function_invoke_async(scene->slow, NULL, NULL));
+}
+
+/* Returns when a thread stands in its handler. */
+static void hold_a_thread(struct scene *scene)
+{
+	atomic_store(&scene->holds, 1);
+	assert_int_equal(FAAS_OK, faas_function_invoke_async(scene->slow, FAAS_EVENT(.data = "", .data_bytes = 1), NULL));
+	while (load_seq_cst(&scene->slow->admitted) != load_seq_cst(&scene->slow->released))
+		sched_yield();
+}
+
+/* All of them stand in the queue before the second one begins. */
+static void begin_slow(struct scene *scene, int count)
+{
+	hold_a_thread(scene);
+	queue_slow(scene, count - 1);
+	atomic_store(&scene->holds, 0);
+}
+
+static void run_slow(struct scene *scene, int count)
+{
+	begin_slow(scene, count);
+	assert_int_equal(FAAS_OK, faas_drain(scene->runtime, FAAS_NEVER));
+}
+
+/* How often threads went on without another turn. */
+static uint64_t times_gone_on(struct scene *scene)
+{
+	struct executor *executor = &scene->runtime->executor;
+	uint64_t times = 0;
+
+	faas__mutex_lock(&executor->threads_mu);
+	list_each(node, &executor->threads)
+		times += load_relaxed(&container_of(node, struct thread, node)->stays);
+	faas__mutex_unlock(&executor->threads_mu);
+	return times;
+}
+
+static void close_scene(struct scene *scene)
+{
+	struct faas_runtime_stats stats = {.struct_size = sizeof(stats)};
+
+	assert_int_equal(FAAS_OK, faas_drain(scene->runtime, FAAS_NEVER));
+	assert_int_equal(FAAS_OK, faas_runtime_stats(scene->runtime, &stats));
+	assert_int_equal(stats.total.accepted, stats.total.succeeded + stats.total.cancelled);
+	assert_int_equal(stats.total.requests, stats.total.succeeded);
+	assert_int_equal(0, stats.total.queued);
+	assert_int_equal(0, stats.total.queued_bytes);
+	faas_function_unref(scene->slow);
+	assert_int_equal(FAAS_OK, faas_close(scene->runtime, FAAS_NEVER, 0));
+}
+
+static void it_goes_on_while_nobody_else_wants_the_thread(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	open_scene(&scene, 1, 0);
+	run_slow(&scene, EVENTS);
+	assert_int_equal(EVENTS, atomic_load(&scene.runs));
+	/* All but the first, which started the worker, the second, from which it is known how slow they are, and the last. */
+	assert_in_range(times_gone_on(&scene), EVENTS - 10, EVENTS);
+	close_scene(&scene);
+}
+
+static void it_leaves_for_another_function(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	open_scene(&scene, 1, 0);
+	scene.asks = true;
+	run_slow(&scene, EVENTS);
+	assert_int_equal(EVENTS / ASKS, atomic_load(&scene.asked));
+	assert_in_range(atomic_load(&scene.most_after), 0, SOON);
+	assert_in_range(times_gone_on(&scene), EVENTS / 2, EVENTS);
+	close_scene(&scene);
+}
+
+static void it_gives_back_a_slot_that_another_function_waits_for(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	open_scene(&scene, 2, 1);
+	scene.asks = scene.awaits_waiter = true;
+	run_slow(&scene, EVENTS);
+	assert_int_equal(EVENTS / ASKS, atomic_load(&scene.asked));
+	assert_in_range(atomic_load(&scene.most_after), 0, SOON);
+	close_scene(&scene);
+}
+
+static void it_ends_with_its_function(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	open_scene(&scene, 1, 0);
+	scene.ends_at = EVENTS / 2;
+	run_slow(&scene, EVENTS);
+	assert_int_equal(EVENTS / 2, atomic_load(&scene.runs));
+	close_scene(&scene);
+}
+
+/* A second thread, which could do half of the work, is not left asleep while the first one goes on. */
+static void it_calls_others_for_what_waits(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	open_scene(&scene, 2, 0);
+	run_slow(&scene, EVENTS);
+	assert_int_equal(2, load_relaxed(&scene.runtime->executor.threads_started));
+	assert_int_equal(2, faas__service(scene.slow)->counts.workers_peak);
+	close_scene(&scene);
+}
+
+static void a_guest_returns(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	open_scene(&scene, 1, 0);
+	begin_slow(&scene, 20);
+	while (atomic_load(&scene.runs) < 20)
+		sched_yield();
+	hold_a_thread(&scene);
+	queue_slow(&scene, 10);
+	/* The first one starts a worker, the second one could go on. */
+	for (int i = 1; i <= 2; i++) {
+		assert_int_equal(1, faas_run(scene.runtime, 1));
+		assert_int_equal(20 + i, atomic_load(&scene.runs));
+	}
+	atomic_store(&scene.holds, 0);
+	close_scene(&scene);
+}
+
+/* Else a newcomer would have all threads for as long as nobody had wanted them. */
+static void time_that_nobody_else_wanted_is_not_charged(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	open_scene(&scene, 1, 0);
+	run_slow(&scene, EVENTS);
+	assert_in_range(load_relaxed(&scene.slow->turn.used), SLOW_NS, EVENTS / 2 * SLOW_NS);
+	close_scene(&scene);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(it_goes_on_while_nobody_else_wants_the_thread),
+		cmocka_unit_test(it_leaves_for_another_function),
+		cmocka_unit_test(it_gives_back_a_slot_that_another_function_waits_for),
+		cmocka_unit_test(it_ends_with_its_function),
+		cmocka_unit_test(it_calls_others_for_what_waits),
+		cmocka_unit_test(a_guest_returns),
+		cmocka_unit_test(time_that_nobody_else_wanted_is_not_charged),
+	};
+
+	return cmocka_run_group_tests_name("unit_again", tests, NULL, NULL);
+}
