@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#define BATCH 64 /* events that a thread takes at once at most */
 #define AHEAD 30 /* events that stand behind one another in a batch */
 
 struct pool {
@@ -222,6 +223,26 @@ static void the_rest_of_a_blocked_batch_is_run_by_others(void **state)
 	pool_open(&pool, FAAS_RUNTIME(.threads = 1, .max_threads = 2));
 	block_with_a_batch(&pool);
 	UNTIL(atomic_load(&pool.done) == AHEAD + 1);
+	gate_open(&pool.gate);
+	pool_close(&pool);
+}
+
+/* The last one of a batch of fast handlers blocks: nothing was taken ahead, but its thread had the function to itself. */
+static void what_stands_behind_a_blocked_batch_is_run_by_others(void **state)
+{
+	static struct pool pool;
+
+	(void)state;
+	pool_open(&pool, FAAS_RUNTIME(.threads = 1, .max_threads = 2));
+	add(&pool, "f", work, FAAS_NEVER, 0);
+	add(&pool, "start", work, FAAS_NEVER, 0);
+	make_fast(&pool, "f");
+	send(&pool, "start", "start", NULL);
+	gate_await(&pool.start, 1);
+	for (int i = 1; i <= 3 * BATCH; i++)
+		send(&pool, "f", i == BATCH ? "block" : "", NULL);
+	gate_open(&pool.start);
+	UNTIL(atomic_load(&pool.done) == 3 * BATCH);
 	gate_open(&pool.gate);
 	pool_close(&pool);
 }
@@ -451,6 +472,7 @@ int main(void)
 		cmocka_unit_test(so_many_overruns_are_replaced_and_no_more),
 		cmocka_unit_test(an_overrun_keeps_its_slot),
 		cmocka_unit_test(the_rest_of_a_blocked_batch_is_run_by_others),
+		cmocka_unit_test(what_stands_behind_a_blocked_batch_is_run_by_others),
 		cmocka_unit_test(the_rest_of_a_batch_is_cancelled_with_its_function),
 		cmocka_unit_test(the_rest_of_a_batch_is_cancelled_by_the_close),
 		cmocka_unit_test(what_a_batch_has_run_takes_no_room),

@@ -90,6 +90,44 @@ static void blocks_do_not_overlap(void **state)
 	pool_close(&pool);
 }
 
+/*
+ * Blocks that lie side by side are freed in that order: they go on together. A magazine ends where a stretch of memory does
+ * of which it has all, whatever it began with.
+ */
+static void neighbours_stay_together(void **state)
+{
+	enum { BLOCKS = 1000 };
+	static const size_t sizes[] = {64, 128, 192, 320, 640, 2048};
+	static char *blocks[BLOCKS];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+		const size_t class = sizes[i] / BLOCK_STEP;
+		struct block_cache taker = {0}, giver = {0};
+		struct block_pool pool;
+		int ends = 0;
+
+		pool_open(&pool);
+		for (int k = 0; k < BLOCKS; k++)
+			assert_non_null(blocks[k] = faas__block_alloc(&pool, &taker, sizes[i]));
+		/* The first three come last: so no magazine begins where a stretch does. */
+		for (int k = 3; k < BLOCKS + 3; k++) {
+			const struct magazine *before = giver.loaded[class];
+
+			faas__block_free(&pool, &giver, blocks[k % BLOCKS], sizes[i]);
+			if (!before || giver.loaded[class] == before || k >= BLOCKS || blocks[k] - blocks[k - 1] != (long)sizes[i])
+				continue;
+			ends++;
+			assert_true((uintptr_t)blocks[k] >> before->group_shift != (uintptr_t)blocks[k - 1] >> before->group_shift);
+			assert_in_range(before->count, before->capacity / 3, before->capacity);
+		}
+		assert_true(ends >= 10);
+		faas__block_cache_flush(&pool, &taker);
+		faas__block_cache_flush(&pool, &giver);
+		pool_close(&pool);
+	}
+}
+
 static void refused_memory_is_told_and_no_more(void **state)
 {
 	struct block_cache cache = {0};
@@ -335,6 +373,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sizes_are_steps),
 		cmocka_unit_test(blocks_do_not_overlap),
+		cmocka_unit_test(neighbours_stay_together),
 		cmocka_unit_test(refused_memory_is_told_and_no_more),
 		cmocka_unit_test(freeing_needs_no_memory),
 		cmocka_unit_test(a_burst_goes_back_and_a_working_set_stays),

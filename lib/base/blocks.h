@@ -25,7 +25,9 @@
 struct magazine {
 	struct magazine *below; /* in a depot: the next of its stack */
 	uint32_t count;
-	uint32_t capacity;      /* fixed */
+	uint16_t capacity;      /* fixed, as are the next two */
+	uint16_t enough;        /* with so many, only blocks of the last one's group are added */
+	uint32_t group_shift;   /* blocks of one group have equal addresses but for so many bits */
 	void *blocks[];         /* the last one is given out first */
 };
 
@@ -109,12 +111,20 @@ static inline void faas__block_own(void *block, size_t size)
 		store_relaxed((atomic_u32 *)(void *)((char *)block + line * FAAS_LINE), 0);
 }
 
+/* Whether the magazine takes no more, or not this one. */
+static inline bool faas__magazine_is_full_for(const struct magazine *magazine, const void *block)
+{
+	return unlikely(magazine->count >= magazine->enough) &&
+	       (magazine->count == magazine->capacity ||
+	        ((uintptr_t)magazine->blocks[magazine->count - 1] ^ (uintptr_t)block) >> magazine->group_shift != 0);
+}
+
 /* Gives a block of this size, BLOCK_MAX at most, back to the cache. False: it has no room at hand. */
 static inline bool faas__block_put(struct block_cache *cache, void *block, size_t size)
 {
 	struct magazine *loaded = cache->loaded[size / BLOCK_STEP];
 
-	if (unlikely(!loaded || loaded->count == loaded->capacity))
+	if (unlikely(!loaded) || faas__magazine_is_full_for(loaded, block))
 		return false;
 	loaded->blocks[loaded->count++] = block;
 	return true;

@@ -110,12 +110,8 @@ static inline faas_invocation *faas__queue_count_popped(faas_invocation *invocat
 static inline faas_invocation *faas__queue_pop_from(struct mpsc_in *in, struct mpsc_out *out)
 {
 	struct mpsc_node *node = faas__mpsc_pop(in, out);
-	faas_invocation *invocation = node ? container_of(node, faas_invocation, node) : NULL;
 
-	/* One after the other, each would have to come from another core before it tells where the next one is. */
-	if (invocation)
-		prefetch_to_write(invocation->ahead);
-	return invocation;
+	return node ? container_of(node, faas_invocation, node) : NULL;
 }
 
 static inline faas_invocation *faas__queue_pop(faas_function *function, uint32_t *queue, uint64_t *ret_freed)

@@ -6,12 +6,13 @@
  * or take a batch of events with one worker and one concurrency slot. The turn then says how the function goes on, so
  * that the next thread may come in while this one works. A batch is one event while handlers are slow or unknown, and
  * as many as fit in BATCH_NS while they are fast; what is left of a batch when its thread is held up goes back to the
- * queue's front (hand_back), where any thread finds it. While handlers are slow and nothing else is ready, a thread goes
- * on with the same function, worker and slot from batch to batch, by the function's lock alone (choose_again).
+ * queue's front (hand_back), where any thread finds it. While nothing else is ready, a thread goes on with the same function,
+ * worker and slot from batch to batch, by the function's lock alone (choose_again): with slow handlers, and in a stream.
  *
  * Where events come in a stream and handlers are fast, two things keep emitters and takers out of each other's lines: a
- * thread waits a moment for a batch worth taking (linger_ns), and a turn whose queue it has emptied is put back rather
- * than left to be kicked by the next event (decide_turn).
+ * thread waits a moment for a batch worth taking (linger_ns), and keeps the turn to itself, blocked, while it is at it: a
+ * second thread, called where that is worth its while, is let in, and hand_back opens it up where a handler takes long
+ * (decide_turn).
  *
  * Attempts of a batch follow each other: the end of one is the start of the next, so the stopwatch is read once per
  * attempt. Nothing else is shared per event: counts go to the batch's tally, the deadline to the thread's slot.
@@ -26,7 +27,7 @@
 
 #define BATCH_NS 20000      /* of handlers in one batch */
 #define BATCH_LIMIT_NS 40000 /* after which the rest is put back: the handlers of now are not what they were */
-#define WORTH_WAKING_NS 20000 /* of work behind this thread before it wakes another */
+#define WORTH_CALLING_NS 50000 /* of fast handlers behind this thread: waking takes some 6 us, and 10 until the other is there */
 #define STREAM_EVENTS 8       /* in a batch: then they come in a stream */
 #define LINGER_EVENTS 64      /* for which a thread lingers */
 #define LINGER_NS 6000        /* at most */
@@ -171,10 +172,16 @@ static void fill_batch(faas_function *function, struct runner *runner, struct ch
 	holds_lock(function->mu)
 {
 	uint32_t queue = faas__queue_choose(function, runner);
-	uint64_t popped = 0;
+	uint64_t popped = 0, there = LOAD_EVENTS(faas__queue_in(function));
 	faas_invocation *invocation;
 
 	while (choice->count < most && (invocation = faas__queue_pop(function, &queue, &popped)) != NULL) {
+		/*
+		 * One after the other, each would have to come from another core before it tells where the next one is. Those that
+		 * are not there yet are left alone: their emitter is about to write to them.
+		 */
+		if (there-- > BLOCK_AHEAD + 1)
+			prefetch_to_write(invocation->ahead);
 		sort_popped(function, runner, choice, invocation);
 		if (choice->count <= 1)
 			choice->freed = popped;
@@ -264,17 +271,23 @@ static void choose(faas_function *function, struct runner *runner, struct choice
 /* Whether more threads than those at work should come for what stands in the queue. */
 static bool is_worth_waking(const faas_function *function) holds_lock(function->mu)
 {
-	int64_t behind = (int64_t)faas__queue_runnable(function) * function->run_ns_average;
+	int64_t average = function->run_ns_average;
 
 	/* Handlers that are known to be fast do not block. */
-	return function->run_ns_average == 0 ||
-	       (behind > WORTH_WAKING_NS && (function->run_ns_average > BATCH_NS ||
-	                                     !faas__executor_is_full(&function->runtime->executor)));
+	return average == 0 || average > BATCH_NS ||
+	       ((int64_t)faas__queue_runnable(function) * average > WORTH_CALLING_NS &&
+	        !faas__executor_is_full(&function->runtime->executor));
 }
 
 /* How the function goes on while this thread works. Of a finished function nothing goes on. */
 static void decide_turn(faas_function *function, struct choice *choice, int64_t now) holds_lock(function->mu)
 {
+	/*
+	 * Then this thread keeps the turn until it gives back the slot: a second one would only be in its way, and when the
+	 * queue is empty, more will be here by the end of this batch. The monitor sees to it if that takes long (hand_back).
+	 */
+	bool is_stream = choice->count >= STREAM_EVENTS && is_fast(function);
+
 	if (load_seq_cst(&function->chores) != 0) {
 		choice->goes_on = true;
 		choice->worth_waking = true;
@@ -288,13 +301,14 @@ static void decide_turn(faas_function *function, struct choice *choice, int64_t 
 			faas__turn_block(&function->turn);
 			return;
 		}
-		choice->goes_on = true;
 		choice->worth_waking = is_worth_waking(function);
+		choice->goes_on = choice->worth_waking || !is_stream;
+		if (!choice->goes_on)
+			faas__turn_block(&function->turn);
 		return;
 	}
-	/* In a stream: more will be here by the end of this batch, and a kick, and whom it wakes, would cost more than that. */
-	if (choice->count >= STREAM_EVENTS && is_fast(function)) {
-		choice->goes_on = true;
+	if (is_stream) {
+		faas__turn_block(&function->turn);
 		return;
 	}
 	faas__turn_idle(&function->turn);
@@ -355,6 +369,19 @@ static int64_t linger(faas_runtime *runtime, int64_t now, int64_t ns)
 	return now;
 }
 
+/* Before a batch is taken. The lock may be dropped meanwhile. */
+static void await_batch(faas_function *function, struct runner *runner) holds_lock(function->mu)
+{
+	int64_t wait_ns = linger_ns(function, runner->now);
+
+	if (wait_ns > 0) {
+		faas__mutex_unlock(&function->mu);
+		runner->now = linger(runner->runtime, runner->now, wait_ns);
+		faas__mutex_lock(&function->mu);
+	}
+	function->taken_at = runner->now;
+}
+
 /*
  * What stands in the queue cannot be reached: somebody is pushing it this moment, or has been pushed off their processor
  * while doing so. Two pool threads that wait for that on one processor would only give way to each other.
@@ -387,20 +414,22 @@ static void settle_chosen(struct runner *runner, faas_function *function, struct
 }
 
 /*
- * After a batch of slow handlers: the next one for the same worker and slot, while nothing but this function is ready and
- * nobody waits for a slot. So of all that threads share this one touches nothing but the function's queue and counts.
- * False: it is to give the worker back.
+ * After a batch of slow handlers, or in a stream: the next one for the same worker and slot, while nothing but this function
+ * is ready and nobody waits for a slot. So of all that threads share this one touches nothing but the function's queue and
+ * counts. False: it is to give the worker back.
  */
 seldom static bool choose_again(faas_function *function, struct runner *runner, struct choice *choice)
 	holds_lock(function->mu)
 {
 	/* A guest, as any thread is in manual mode, is to return. */
-	if (is_fast(function) || choice->is_cold || runner->thread.is_guest || !faas__queue_has_events(function) ||
-	    load_seq_cst(&function->chores) != 0 || load_seq_cst(&runner->runtime->share.waiters) != 0 ||
-	    !faas__turn_is_alone(&runner->runtime->executor, &function->turn))
+	if (choice->is_cold || runner->thread.is_guest ||
+	    faas__queue_runnable(function) < (is_fast(function) ? STREAM_EVENTS : 1u) ||
+	    !faas__turn_is_alone(&runner->runtime->executor, &function->turn) || load_seq_cst(&function->chores) != 0 ||
+	    load_seq_cst(&runner->runtime->share.waiters) != 0)
 		return false;
 	faas__tally_fold(function, &runner->tally);
 	runner->now = faas__stopwatch_now(&runner->watch, runner->now);
+	await_batch(function, runner);
 	choice->count = 0;
 	fill_batch(function, runner, choice, batch_size(function, runner->now));
 	if (choice->count == 0) {
@@ -470,6 +499,9 @@ static bool run_batch(struct runner *runner, faas_function *function, struct cho
 	if (is_done && choose_again(function, runner, choice)) {
 		bool wakes = is_worth_waking(function);
 
+		/* Others are to have the turn as well, if this thread has kept it. */
+		if (wakes && is_fast(function) && faas__slot_can_start(function, runner->now))
+			faas__turn_unblock(executor, &function->turn);
 		faas__mutex_unlock(&function->mu);
 		faas__queue_freed(function, freed);
 		faas__thread_stays(&runner->thread, load_relaxed(&function->turn.expected_ns) != 0, wakes);
@@ -517,18 +549,11 @@ static bool take(struct turn *turn, struct thread *thread)
 	struct executor *executor = &runner->runtime->executor;
 	struct choice choice = {.step = STEP_NOTHING};
 	bool gave_share, was_done;
-	int64_t wait_ns;
 
 	faas_function_ref(function);
 	runner->now = faas__stopwatch_now(&runner->watch, runner->now);
 	faas__mutex_lock(&function->mu);
-	wait_ns = linger_ns(function, runner->now);
-	if (wait_ns > 0) {
-		faas__mutex_unlock(&function->mu);
-		runner->now = linger(runner->runtime, runner->now, wait_ns);
-		faas__mutex_lock(&function->mu);
-	}
-	function->taken_at = runner->now;
+	await_batch(function, runner);
 	choose(function, runner, &choice);
 	/* Before the turn is put back in its place. What it really took is known later. */
 	faas__turn_charge(turn, choice.charged);

@@ -99,13 +99,15 @@ static inline bool faas__slot_is_running(const struct slot *slot)
 
 /* ---- Turns: what wants to run ------------------------------------------------------------------------------------ */
 
+#define WORTH_WAKING_NS 20000 /* of work that waits before more threads come to it than those that take turns anyway */
+
 /*
  * Whoever makes work for a turn kicks it; whoever finds that it cannot go on blocks it; whoever removes the reason
  * unblocks it.
  *
  *     IDLE     nothing to do; a kick makes it ready
  *     READY    in the run queue, or taken out by one thread that has not yet said how it goes on
- *     BLOCKED  there is work, but it cannot start; kicks do nothing
+ *     BLOCKED  there is work, but it cannot start, or a thread is at it already and will come back; kicks do nothing
  *
  * IDLE -> READY and BLOCKED -> READY are compare-and-swaps, so a turn stands in the run queue at most once. The thread
  * that took it leaves READY alone: to READY (faas__turn_again), IDLE or BLOCKED.

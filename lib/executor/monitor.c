@@ -331,8 +331,12 @@ static void grow(struct executor *executor, const struct census *census, bool st
 	if (faas__executor_looking(executor) > 0)
 		return;
 	if (load_seq_cst(&executor->parked_count) > 0) {
-		/* Not where as many as there are processors take turn after turn: more would be in their way. */
-		if (stands_still || census->active < (int64_t)executor->cpus)
+		/*
+		 * Not where as many as there are processors take turn after turn, nor where all that waits is known to be done
+		 * soon by those who do: more would be in their way.
+		 */
+		if (stands_still || (census->active < (int64_t)executor->cpus &&
+		                     load_relaxed(&executor->run_queue.expected_ns) > WORTH_WAKING_NS))
 			(void)faas__thread_wake_parked(executor);
 	} else if ((wanted || monitor->waited_ticks > 1) && may_grow(executor, census)) {
 		faas__thread_start_one(executor);

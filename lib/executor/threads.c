@@ -30,7 +30,6 @@
 #define LOOKS_PER_CLOCK 16    /* looks at the run queue between two looks at the clock */
 #define PATIENT_LOOKS 8       /* in vain, in a row, before it looks only for an eighth of the time */
 #define PARKED_LOOKS 8        /* at most, for a thread to wake */
-#define WORTH_WAKING_NS 20000 /* of work that waits before a quick thread calls another */
 
 int faas__thread_init(struct thread *thread, struct executor *executor, bool is_guest)
 {
