@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A thread that goes on with a function of slow handlers without giving back its turn, its worker and its slot: it does so
- * (or nothing here would test anything), and it stops as soon as anybody else wants any of them.
+ * A thread that goes on with a function of slow handlers without another turn, with the same worker and slot: it does so (or
+ * nothing here would test anything), and it stops as soon as anybody else wants the thread or the slot.
  */
 #include "unit.h"
 
@@ -12,6 +12,8 @@
 #include "faas.h"
 
 #define SLOW_NS 60000 /* by far too long for a batch of two */
+#define SLOWS "s"
+#define BLOCKS "b"
 #define EVENTS 410
 #define ASKS 20       /* each such handler makes an event for the other function, if none is under way */
 #define ASKED_LEAST 3 /* if it were left to wait for the end, it would be asked for once */
@@ -19,9 +21,10 @@
 
 struct scene {
 	faas_runtime *runtime;
-	faas_function *slow;
+	faas_function *slow, *fast;
 	atomic_int holds;      /* the handler of an event that holds waits for this to end */
-	atomic_int runs;       /* of the slow one */
+	atomic_int blocks;     /* likewise, of one that blocks */
+	atomic_int runs;       /* of the slow one, and of a fast one */
 	atomic_int is_asked;   /* an event for the other one is under way */
 	atomic_int asked;
 	_Atomic(int64_t) used_then;
@@ -83,10 +86,29 @@ static int be_other(faas_context *context, const faas_event *event)
 	return 0;
 }
 
-static void open_scene(struct scene *scene, int threads, int max_concurrency)
+/* Makes its function known as slow, or blocks, if the event says so. */
+static int be_fast(faas_context *context, const faas_event *event)
+{
+	struct scene *scene = faas_context_user(context);
+	faas_function *function = scene->fast;
+	uint64_t bytes;
+	const char *data = faas_event_data(event, &bytes);
+
+	if (bytes > 0 && *data == *SLOWS) {
+		faas__mutex_lock(&function->mu);
+		function->run_ns_average = 20 * NS_PER_MS;
+		faas__mutex_unlock(&function->mu);
+	}
+	while (bytes > 0 && *data == *BLOCKS && atomic_load(&scene->blocks))
+		sleep_a_little();
+	atomic_fetch_add(&scene->runs, 1);
+	return 0;
+}
+
+static void open_scene(struct scene *scene, int threads, int max_threads, int max_concurrency)
 {
 	memset(scene, 0, sizeof(*scene));
-	assert_int_equal(FAAS_OK, faas_open(FAAS_RUNTIME(.threads = threads, .max_threads = threads,
+	assert_int_equal(FAAS_OK, faas_open(FAAS_RUNTIME(.threads = threads, .max_threads = max_threads,
 	                                                 .max_concurrency = max_concurrency),
 	                                    &scene->runtime));
 	assert_int_equal(FAAS_OK, faas_register_function(scene->runtime, "slow",
@@ -139,6 +161,16 @@ static uint64_t times_gone_on(struct scene *scene)
 	return times;
 }
 
+static uint64_t peak_workers(struct scene *scene)
+{
+	uint64_t peak;
+
+	faas__mutex_lock(&scene->slow->mu);
+	peak = faas__service(scene->slow)->counts.workers_peak;
+	faas__mutex_unlock(&scene->slow->mu);
+	return peak;
+}
+
 static void close_scene(struct scene *scene)
 {
 	struct faas_runtime_stats stats = {.struct_size = sizeof(stats)};
@@ -158,7 +190,7 @@ static void it_goes_on_while_nobody_else_wants_the_thread(void **state)
 	struct scene scene;
 
 	(void)state;
-	open_scene(&scene, 1, 0);
+	open_scene(&scene, 1, 1, 0);
 	run_slow(&scene, EVENTS);
 	assert_int_equal(EVENTS, atomic_load(&scene.runs));
 	/* All but the first, which started the worker, the second, from which it is known how slow they are, and the last. */
@@ -171,7 +203,7 @@ static void it_leaves_for_another_function(void **state)
 	struct scene scene;
 
 	(void)state;
-	open_scene(&scene, 1, 0);
+	open_scene(&scene, 1, 1, 0);
 	scene.asks = true;
 	run_slow(&scene, EVENTS);
 	assert_in_range(atomic_load(&scene.asked), ASKED_LEAST, EVENTS / ASKS);
@@ -184,7 +216,7 @@ static void it_gives_back_a_slot_that_another_function_waits_for(void **state)
 	struct scene scene;
 
 	(void)state;
-	open_scene(&scene, 2, 1);
+	open_scene(&scene, 2, 2, 1);
 	scene.asks = scene.awaits_waiter = true;
 	run_slow(&scene, EVENTS);
 	assert_in_range(atomic_load(&scene.asked), ASKED_LEAST, EVENTS / ASKS);
@@ -196,23 +228,64 @@ static void it_ends_with_its_function(void **state)
 	struct scene scene;
 
 	(void)state;
-	open_scene(&scene, 1, 0);
+	open_scene(&scene, 1, 1, 0);
 	scene.ends_at = EVENTS / 2;
 	run_slow(&scene, EVENTS);
 	assert_int_equal(EVENTS / 2, atomic_load(&scene.runs));
 	close_scene(&scene);
 }
 
-/* A second thread, which could do half of the work, is not left asleep while the first one goes on. */
+/* A second thread, which could do half of the work, is not left asleep (or unborn) while the first one goes on. */
 static void it_calls_others_for_what_waits(void **state)
 {
 	struct scene scene;
+	int queued = 0;
 
 	(void)state;
-	open_scene(&scene, 2, 0);
-	run_slow(&scene, EVENTS);
-	assert_int_equal(2, load_relaxed(&scene.runtime->executor.threads_started));
-	assert_int_equal(2, faas__service(scene.slow)->counts.workers_peak);
+	open_scene(&scene, 2, 2, 0);
+	while (load_relaxed(&scene.runtime->executor.threads_started) < 2 || peak_workers(&scene) < 2) {
+		if (queued - atomic_load(&scene.runs) < 20) {
+			queue_slow(&scene, 20);
+			queued += 20;
+		}
+		sched_yield();
+	}
+	close_scene(&scene);
+}
+
+/*
+ * A stream is one thread's. If then its handlers turn out not to be so fast, others are to have the function as well: else
+ * nobody would come when one of them blocks, since nothing was taken ahead.
+ */
+static void what_was_a_stream_is_opened_to_others(void **state)
+{
+	enum { MAKE_FAST = 5000, BATCH = BATCH_MAX, BEHIND = 50 };
+	struct scene scene;
+
+	(void)state;
+	open_scene(&scene, 1, 2, 0);
+	assert_int_equal(FAAS_OK, faas_register_function(scene.runtime, "fast",
+	                                                 FAAS_FUNCTION(.handler = be_fast, .user = &scene,
+	                                                               .deadline_ms = FAAS_NEVER)));
+	assert_int_equal(FAAS_OK, faas_function_find(scene.runtime, "fast", &scene.fast));
+	for (int i = 0; i < MAKE_FAST; i++)
+		assert_int_equal(FAAS_OK, faas_function_invoke_async(scene.fast, NULL, NULL));
+	while (atomic_load(&scene.runs) < MAKE_FAST)
+		sched_yield();
+	hold_a_thread(&scene);
+	for (int i = 1; i <= BATCH + 1 + BEHIND; i++) {
+		const char *data = i == BATCH ? SLOWS : i == BATCH + 1 ? BLOCKS : "-";
+
+		assert_int_equal(FAAS_OK,
+		                 faas_function_invoke_async(scene.fast, FAAS_EVENT(.data = data, .data_bytes = 1), NULL));
+	}
+	atomic_store(&scene.blocks, 1);
+	atomic_store(&scene.holds, 0);
+	/* All but the one that blocks; and the slow one that held the thread. */
+	while (atomic_load(&scene.runs) < MAKE_FAST + BATCH + BEHIND + 1)
+		sched_yield();
+	atomic_store(&scene.blocks, 0);
+	faas_function_unref(scene.fast);
 	close_scene(&scene);
 }
 
@@ -221,7 +294,7 @@ static void a_guest_returns(void **state)
 	struct scene scene;
 
 	(void)state;
-	open_scene(&scene, 1, 0);
+	open_scene(&scene, 1, 1, 0);
 	begin_slow(&scene, 20);
 	while (atomic_load(&scene.runs) < 20)
 		sched_yield();
@@ -242,7 +315,7 @@ static void time_that_nobody_else_wanted_is_not_charged(void **state)
 	struct scene scene;
 
 	(void)state;
-	open_scene(&scene, 1, 0);
+	open_scene(&scene, 1, 1, 0);
 	run_slow(&scene, EVENTS);
 	assert_in_range(load_relaxed(&scene.slow->turn.used) - atomic_load(&scene.used_then), SLOW_NS,
 	                (EVENTS - CHARGED) / 2 * SLOW_NS);
@@ -257,6 +330,7 @@ int main(void)
 		cmocka_unit_test(it_gives_back_a_slot_that_another_function_waits_for),
 		cmocka_unit_test(it_ends_with_its_function),
 		cmocka_unit_test(it_calls_others_for_what_waits),
+		cmocka_unit_test(what_was_a_stream_is_opened_to_others),
 		cmocka_unit_test(a_guest_returns),
 		cmocka_unit_test(time_that_nobody_else_wanted_is_not_charged),
 	};

@@ -501,7 +501,8 @@ static bool go_on(struct turn *turn, struct thread *thread)
 	store_seq_cst(&beside.state, TURN_READY);
 	faas__turn_again(thread->executor, &beside, false);
 	/* One that was quick calls somebody even so: those who made turns ready rely on it. */
-	faas__thread_stays(thread, false, !was_quick);
+	store_relaxed(&turn->expected_ns, 0);
+	faas__thread_stays(thread, turn, !was_quick);
 	if (!was_woken(&absent[0]) || load_relaxed(&thread->state) != THREAD_BUSY)
 		atomic_fetch_add(&wrong, 1);
 	return pass(turn, thread);

@@ -43,8 +43,8 @@
 #define MAGAZINE_BYTES 18432u /* of blocks in a magazine, so that large sizes hoard no more than small ones */
 #define MAGAZINE_MAX 93u      /* so that one fills a slot, */
 #define MAGAZINE_SLOT 768u    /* of this size, in slabs of their own */
-#define GROUP_BYTES 8192u     /* of blocks that stay together; */
-#define GROUP_MAX 43u         /* not more than so many, so that two of them fit a magazine */
+#define GROUP_SHIFT 13u       /* blocks that stay together lie in so many bits of memory; where they are small, */
+#define GROUP_SHIFT_SMALL 10u /* in so many and their class, so that two such groups fit a magazine */
 
 /* In its slab. */
 struct free_block {
@@ -67,17 +67,14 @@ _Static_assert(sizeof(struct magazine) + MAGAZINE_MAX * sizeof(void *) <= MAGAZI
 static void magazine_init(struct magazine *magazine, size_t class)
 {
 	const size_t size = class * BLOCK_STEP, most = MAGAZINE_BYTES / size;
-	size_t group = GROUP_BYTES;
 
-	magazine->group_shift = 13;
-	while (group / size >= GROUP_MAX) {
-		group /= 2;
-		magazine->group_shift--;
-	}
+	magazine->group_shift = GROUP_SHIFT_SMALL + (uint32_t)class;
+	if (magazine->group_shift > GROUP_SHIFT)
+		magazine->group_shift = GROUP_SHIFT;
 	magazine->count = 0;
 	magazine->capacity = most > MAGAZINE_MAX ? MAGAZINE_MAX : (uint16_t)most;
 	/* A group may begin with a block that it has only part of. */
-	magazine->enough = (uint16_t)(magazine->capacity - group / size);
+	magazine->enough = (uint16_t)(magazine->capacity - ((size_t)1 << magazine->group_shift) / size);
 }
 
 static void push(struct magazine **stack, struct magazine *magazine)

@@ -52,7 +52,7 @@ struct block_pool {
 /* A thread's (or stripe's) own blocks; the owner alone touches it. Zeroed memory is an empty cache. */
 struct block_cache {
 	struct magazine *loaded[BLOCK_CLASSES]; /* NULL: none yet */
-	struct magazine *spare[BLOCK_CLASSES];  /* full or empty; NULL: none */
+	struct magazine *spare[BLOCK_CLASSES];  /* full (it has enough) or empty; NULL: none */
 };
 
 /* 0, or FAAS_ETHREAD and nothing made. */

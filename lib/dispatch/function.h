@@ -251,7 +251,7 @@ struct faas_function {
 	uint32_t busy;             /* workers that run something */
 	uint32_t retiring;         /* workers whose fini runs */
 	int64_t active;
-	int64_t taken_at;          /* when a turn was taken last */
+	int64_t taken_at;          /* when a batch was taken last */
 	int64_t run_ns_average;    /* moving; 0: none yet */
 	uint32_t batch_most;       /* events in a batch, by that; 0: not more than one */
 	int64_t rate_at;           /* when the bucket is as good as empty; see rate.c */

@@ -3,16 +3,16 @@
  * Running: a function's turn on a thread, and the attempts in it.
  *
  * A turn does one thing, chosen under the function's lock: retire a worker whose time is up, start a provisioned one,
- * or take a batch of events with one worker and one concurrency slot. The turn then says how the function goes on, so
+ * or take events, a batch at a time, with one worker and one concurrency slot. The turn then says how the function goes on, so
  * that the next thread may come in while this one works. A batch is one event while handlers are slow or unknown, and
  * as many as fit in BATCH_NS while they are fast; what is left of a batch when its thread is held up goes back to the
  * queue's front (hand_back), where any thread finds it. While nothing else is ready, a thread goes on with the same function,
  * worker and slot from batch to batch, by the function's lock alone (choose_again): with slow handlers, and in a stream.
  *
  * Where events come in a stream and handlers are fast, two things keep emitters and takers out of each other's lines: a
- * thread waits a moment for a batch worth taking (linger_ns), and keeps the turn to itself, blocked, while it is at it: a
- * second thread, called where that is worth its while, is let in, and hand_back opens it up where a handler takes long
- * (decide_turn).
+ * thread waits a moment for a batch worth taking (linger_ns), and keeps the turn to itself, blocked, as long as its batches
+ * are long and little stands behind them (keeps_turn). Who keeps the turn has taken something ahead: so hand_back comes, and
+ * opens it up, where a handler takes long.
  *
  * Attempts of a batch follow each other: the end of one is the start of the next, so the stopwatch is read once per
  * attempt. Nothing else is shared per event: counts go to the batch's tally, the deadline to the thread's slot.
@@ -178,10 +178,12 @@ static void fill_batch(faas_function *function, struct runner *runner, struct ch
 	while (choice->count < most && (invocation = faas__queue_pop(function, &queue, &popped)) != NULL) {
 		/*
 		 * One after the other, each would have to come from another core before it tells where the next one is. Those that
-		 * are not there yet are left alone: their emitter is about to write to them.
+		 * were not there when this began are left alone: their emitter may be about to write to them.
 		 */
-		if (there-- > BLOCK_AHEAD + 1)
+		if (there > BLOCK_AHEAD + 1) {
+			there--;
 			prefetch_to_write(invocation->ahead);
+		}
 		sort_popped(function, runner, choice, invocation);
 		if (choice->count <= 1)
 			choice->freed = popped;
@@ -197,7 +199,7 @@ static void fill_batch(faas_function *function, struct runner *runner, struct ch
 	runner->batch_function = function;
 	store_relaxed(&runner->batch_rest, popped - choice->freed);
 	store_relaxed(&runner->batch_next, 0);
-	/* Before the look at whether the monitor ticks, in take. */
+	/* Before the look at whether the monitor ticks. */
 	store_seq_cst(&runner->batch_end, choice->count);
 	list_push_back(&function->tallies, &runner->tally.node);
 }
@@ -268,52 +270,58 @@ static void choose(faas_function *function, struct runner *runner, struct choice
 	choose_batch(function, runner, choice);
 }
 
-/* Whether more threads than those at work should come for what stands in the queue. */
+/* Whether what stands in the queue is more than one thread of fast handlers should be left with. */
+static bool is_much_behind(const faas_function *function) holds_lock(function->mu)
+{
+	return (int64_t)faas__queue_runnable(function) * function->run_ns_average > WORTH_CALLING_NS;
+}
+
+/* Whether another thread is to be called. Handlers that are known to be fast do not block. */
 static bool is_worth_waking(const faas_function *function) holds_lock(function->mu)
 {
 	int64_t average = function->run_ns_average;
 
-	/* Handlers that are known to be fast do not block. */
 	return average == 0 || average > BATCH_NS ||
-	       ((int64_t)faas__queue_runnable(function) * average > WORTH_CALLING_NS &&
-	        !faas__executor_is_full(&function->runtime->executor));
+	       (is_much_behind(function) && !faas__executor_is_full(&function->runtime->executor));
+}
+
+/*
+ * Whether the thread that has taken this batch keeps the turn while it is at it: a second thread would only be in its way,
+ * and when the queue is empty, more will be here by the end. Of such a batch some are ahead, so that the monitor opens
+ * the turn up if it takes long (hand_back).
+ */
+static bool keeps_turn(const faas_function *function, const struct choice *choice) holds_lock(function->mu)
+{
+	return choice->count >= STREAM_EVENTS && is_fast(function) && !is_much_behind(function);
+}
+
+/* Whether another attempt may begin; if not, what will change that is arranged. */
+seldom static bool may_go_on(faas_function *function, int64_t now) holds_lock(function->mu)
+{
+	if (faas__slot_can_start(function, now))
+		return true;
+	if (faas__rate_available(function, now, 1) == 0)
+		function->rate_due = faas__rate_next(function, now, 0);
+	faas__worker_arm_timer(function);
+	return false;
 }
 
 /* How the function goes on while this thread works. Of a finished function nothing goes on. */
 static void decide_turn(faas_function *function, struct choice *choice, int64_t now) holds_lock(function->mu)
 {
-	/*
-	 * Then this thread keeps the turn until it gives back the slot: a second one would only be in its way, and when the
-	 * queue is empty, more will be here by the end of this batch. The monitor sees to it if that takes long (hand_back).
-	 */
-	bool is_stream = choice->count >= STREAM_EVENTS && is_fast(function);
-
 	if (load_seq_cst(&function->chores) != 0) {
 		choice->goes_on = true;
 		choice->worth_waking = true;
-		return;
-	}
-	if (faas__queue_has_events(function)) {
-		if (!faas__slot_can_start(function, now)) {
-			if (faas__rate_available(function, now, 1) == 0)
-				function->rate_due = faas__rate_next(function, now, 0);
-			faas__worker_arm_timer(function);
-			faas__turn_block(&function->turn);
-			return;
-		}
-		choice->worth_waking = is_worth_waking(function);
-		choice->goes_on = choice->worth_waking || !is_stream;
-		if (!choice->goes_on)
-			faas__turn_block(&function->turn);
-		return;
-	}
-	if (is_stream) {
+	} else if (keeps_turn(function, choice) || (faas__queue_has_events(function) && !may_go_on(function, now))) {
 		faas__turn_block(&function->turn);
-		return;
+	} else if (faas__queue_has_events(function)) {
+		choice->goes_on = true;
+		choice->worth_waking = is_worth_waking(function);
+	} else {
+		faas__turn_idle(&function->turn);
+		if (faas__queue_has_events(function) || load_seq_cst(&function->chores) != 0)
+			faas__turn_kick(&function->runtime->executor, &function->turn);
 	}
-	faas__turn_idle(&function->turn);
-	if (faas__queue_has_events(function) || load_seq_cst(&function->chores) != 0)
-		faas__turn_kick(&function->runtime->executor, &function->turn);
 }
 
 seldom static void provision(struct runner *runner, faas_function *function, struct worker *worker)
@@ -448,10 +456,9 @@ static bool run_batch(struct runner *runner, faas_function *function, struct cho
 	int64_t began = runner->now, took;
 	enum started started = STARTED;
 	enum ran ran = RAN;
-	uint32_t count = 0, i;
+	uint32_t count = 0, i, end;
 	struct put_back rest;
-	uint64_t freed;
-	bool is_done;
+	uint64_t held, freed;
 
 	if (choice->count > 1) {
 		faas__executor_publish(executor, runner->now);
@@ -483,28 +490,32 @@ static bool run_batch(struct runner *runner, faas_function *function, struct cho
 	rest.lost_count = 0;
 	rest.cancelled = NULL;
 	rest.load = 0;
+	end = load_relaxed(&runner->batch_end);
+	held = load_relaxed(&runner->batch_rest);
 	/* Tokens of what was handed back were given back with it. */
-	faas__rate_give_back(function, load_relaxed(&runner->batch_end) - count);
-	is_done = i == load_relaxed(&runner->batch_end) && started == STARTED && ran == RAN;
-	if (i < load_relaxed(&runner->batch_end))
-		faas__queue_put_back(function, runner->batch + i, load_relaxed(&runner->batch_end) - i, &rest);
+	faas__rate_give_back(function, end - count);
+	if (i < end)
+		faas__queue_put_back(function, runner->batch + i, end - i, &rest);
 	store_relaxed(&runner->batch_end, 0);
 	store_relaxed(&runner->batch_next, 0);
 	took = runner->now - began;
 	if (count > 0 && !choice->is_cold)
 		learn(function, took, count);
-	freed = load_relaxed(&runner->batch_rest) - rest.load;
-	faas__queue_end_rest(function, load_relaxed(&runner->batch_rest), rest.load);
+	freed = held - rest.load;
+	faas__queue_end_rest(function, held, rest.load);
 	store_relaxed(&runner->batch_rest, 0);
-	if (is_done && choose_again(function, runner, choice)) {
-		bool wakes = is_worth_waking(function);
+	if (i == end && started == STARTED && ran == RAN && choose_again(function, runner, choice)) {
+		bool wakes = false;
 
-		/* Others are to have the turn as well, if this thread has kept it. */
-		if (wakes && is_fast(function) && faas__slot_can_start(function, runner->now))
-			faas__turn_unblock(executor, &function->turn);
+		/* Others are to have the turn, too, if this thread has kept it and should do so no more. */
+		if (!keeps_turn(function, choice)) {
+			wakes = is_worth_waking(function);
+			if (load_seq_cst(&function->turn.state) == TURN_BLOCKED && may_go_on(function, runner->now))
+				faas__turn_unblock(executor, &function->turn);
+		}
 		faas__mutex_unlock(&function->mu);
 		faas__queue_freed(function, freed);
-		faas__thread_stays(&runner->thread, load_relaxed(&function->turn.expected_ns) != 0, wakes);
+		faas__thread_stays(&runner->thread, &function->turn, wakes);
 		return true;
 	}
 	faas__turn_charge(&function->turn, took + LEAST_CHARGE_NS * (int64_t)count - choice->charged);

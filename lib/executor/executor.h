@@ -99,8 +99,6 @@ static inline bool faas__slot_is_running(const struct slot *slot)
 
 /* ---- Turns: what wants to run ------------------------------------------------------------------------------------ */
 
-#define WORTH_WAKING_NS 20000 /* of work that waits before more threads come to it than those that take turns anyway */
-
 /*
  * Whoever makes work for a turn kicks it; whoever finds that it cannot go on blocks it; whoever removes the reason
  * unblocks it.
@@ -127,7 +125,7 @@ struct turn {
 	                               those who take turns */
 	struct heap_node node;      /* under run_queue.mu */
 	const struct turn_ops *ops; /* fixed after init */
-	atomic_i64 used;            /* virtual time: thread time used, divided by weight */
+	atomic_i64 used;            /* virtual time: thread time used while others wanted some, divided by weight */
 	atomic_u32 weight;          /* share of thread time; 100 is common */
 	atomic_u32 expected_ns;     /* how long one is known to take; 0: perhaps long */
 	uint32_t queued_ns;         /* under run_queue.mu: the same, as of when it was put there */
@@ -276,7 +274,7 @@ struct monitor {
 	uint32_t trims_left;   /* monitor only */
 	uint32_t waited_ticks; /* monitor only: ticks in a row that saw turns waiting */
 	uint32_t calm_ticks;   /* monitor only: looks in a row that found nothing to do */
-	uint64_t seen_taken;   /* monitor only: at the last look */
+	uint64_t seen_taken;   /* monitor only: turns taken, and times a thread went on without one, at the last look */
 };
 
 struct executor {
@@ -411,8 +409,8 @@ bool faas__thread_wake_parked(struct executor *executor);
 /* For a pool thread that took a turn: this one may take long after all. */
 void faas__thread_slow_down(struct thread *thread);
 
-/* The same: it goes on with more of it, which is known to be quick or not. `wake`: others should come for what is ready. */
-void faas__thread_stays(struct thread *thread, bool is_quick, bool wake);
+/* The same: it goes on with more of it, which may be quick or not by now. `wake`: others should come for what is ready. */
+void faas__thread_stays(struct thread *thread, const struct turn *turn, bool wake);
 
 /* The thread's handler waits inside the library; the pool may add a thread meanwhile. */
 void faas__thread_wait_begin(struct thread *thread);

@@ -177,7 +177,7 @@ struct census {
 	int64_t busy;    /* pool threads and guests that are not idle */
 	int64_t total;
 	uint64_t stays;  /* of all threads, ever */
-	bool is_long;    /* a thread is in the attempt that it was in at the last look */
+	bool is_long;    /* a pool thread is in the attempt that it was in at the last look */
 };
 
 /* Whether the thread has stood still since the last look, at which `same` attempt ran. Updates what was seen. */
@@ -223,7 +223,6 @@ static struct census take_census(struct executor *executor, bool measure)
 		uint64_t word = load_acquire(&thread->slots[0].word);
 		bool same = word == thread->seen_word && (word & SLOT_RUNNING) != 0, blocked;
 
-		census.is_long |= same;
 		if (same)
 			revoke(executor, thread);
 		thread->seen_word = word;
@@ -231,6 +230,7 @@ static struct census take_census(struct executor *executor, bool measure)
 		census.stays += load_relaxed(&thread->stays);
 		if (thread->is_guest)
 			continue;
+		census.is_long |= same;
 		blocked = !idle && measure && is_blocked(thread, same);
 		census.total++;
 		census.running += !blocked;
@@ -332,11 +332,10 @@ static void grow(struct executor *executor, const struct census *census, bool st
 		return;
 	if (load_seq_cst(&executor->parked_count) > 0) {
 		/*
-		 * Not where as many as there are processors take turn after turn, nor where all that waits is known to be done
-		 * soon by those who do: more would be in their way.
+		 * Not where as many as there are processors take turn after turn: more would be in their way. Nor for what happens
+		 * to be ready just now.
 		 */
-		if (stands_still || (census->active < (int64_t)executor->cpus &&
-		                     load_relaxed(&executor->run_queue.expected_ns) > WORTH_WAKING_NS))
+		if (stands_still || (monitor->waited_ticks > 1 && census->active < (int64_t)executor->cpus))
 			(void)faas__thread_wake_parked(executor);
 	} else if ((wanted || monitor->waited_ticks > 1) && may_grow(executor, census)) {
 		faas__thread_start_one(executor);
@@ -377,7 +376,7 @@ static int64_t tick_ns(struct executor *executor, const struct census *census, b
 	bool wants_thread = load_seq_cst(&monitor->wants_thread) != 0;
 	bool is_relied_on = exchange_seq_cst(&monitor->is_relied_on, 0) != 0;
 
-	if (stands_still || census->is_long || is_ahead || publishes || wants_thread ||
+	if (stands_still || census->is_long || is_ahead || publishes || wants_thread || monitor->waited_ticks == 1 ||
 	    census->running < executor->base_threads)
 		monitor->calm_ticks = 0;
 	else if (monitor->calm_ticks < CALM_TICKS * LONGEST_SHIFT)

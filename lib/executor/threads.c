@@ -20,8 +20,9 @@
  * and does not count one as quick that has been in one attempt from one look to the next.
  *
  * That holds for turns that become ready. A thread that puts its own turn back calls nobody if its handlers are fast and
- * as many threads are at work as there are processors: it comes back for the turn itself, and should it be held up, the
- * monitor sees that no turn is taken and calls one.
+ * as many threads are at work as there are processors, or little is behind it: it comes back for the turn itself, or goes on
+ * without another one while no other is ready (faas__thread_stays); and should it be held up, the monitor sees that nobody
+ * takes a turn or goes on, and calls one.
  *
  * Threads are started by the monitor alone: emitters never pay for it, and a failure is tried again at the next tick.
  */
@@ -30,6 +31,7 @@
 #define LOOKS_PER_CLOCK 16    /* looks at the run queue between two looks at the clock */
 #define PATIENT_LOOKS 8       /* in vain, in a row, before it looks only for an eighth of the time */
 #define PARKED_LOOKS 8        /* at most, for a thread to wake */
+#define WORTH_WAKING_NS 20000 /* of work that waits before a quick thread calls another */
 
 int faas__thread_init(struct thread *thread, struct executor *executor, bool is_guest)
 {
@@ -254,10 +256,10 @@ void faas__thread_slow_down(struct thread *thread)
 		faas__executor_wake(thread->executor);
 }
 
-void faas__thread_stays(struct thread *thread, bool is_quick, bool wake)
+void faas__thread_stays(struct thread *thread, const struct turn *turn, bool wake)
 {
 	bump_relaxed(&thread->stays, 1);
-	if (!is_quick)
+	if (load_relaxed(&turn->expected_ns) == 0)
 		faas__thread_slow_down(thread);
 	if (wake && faas__run_queue_has_turns(&thread->executor->run_queue))
 		faas__executor_wake_more(thread->executor);

@@ -2,8 +2,8 @@
 /*
  * The run queue: whose turn it is.
  *
- * Turns are ordered by the thread time they have used, divided by their weight; the one that has used least comes
- * first. One that was idle starts from the virtual time of the turn taken last, so that rest earns no credit, and one
+ * Turns are ordered by the thread time they have used (while others wanted some), divided by their weight; the one that has
+ * used least comes first. One that was idle starts from the virtual time of the turn taken last, so that rest earns no credit, and one
  * that floods its queue only ever competes against itself: a newcomer with little use stands before it at once.
  *
  * Deficit round robin does the same with lists, but a turn that used three seconds would be passed over thirty
