@@ -29,6 +29,7 @@
 #define BATCH_LIMIT_NS 40000 /* after which the rest is put back: the handlers of now are not what they were */
 #define WORTH_CALLING_NS 50000 /* of fast handlers behind this thread: waking takes some 6 us, and 10 until the other is there */
 #define STREAM_EVENTS 8       /* in a batch: then they come in a stream */
+#define FEW_EVENTS 4          /* in a batch: then two threads that come for the next one seldom meet at the function's lock */
 #define LINGER_EVENTS 64      /* for which a thread lingers */
 #define LINGER_NS 6000        /* at most */
 #define LINGER_LOOKS 200      /* at the clock */
@@ -430,7 +431,7 @@ seldom static bool choose_again(faas_function *function, struct runner *runner, 
 	holds_lock(function->mu)
 {
 	/* A guest, as any thread is in manual mode, is to return. */
-	if (choice->is_cold || runner->thread.is_guest ||
+	if (choice->is_cold || runner->thread.is_guest || (function->batch_most > FEW_EVENTS && !is_fast(function)) ||
 	    faas__queue_runnable(function) < (is_fast(function) ? STREAM_EVENTS : 1u) ||
 	    !faas__turn_is_alone(&runner->runtime->executor, &function->turn) || load_seq_cst(&function->chores) != 0 ||
 	    load_seq_cst(&runner->runtime->share.waiters) != 0)
