@@ -6,6 +6,7 @@
 #include "unit.h"
 
 #include <sched.h>
+#include <semaphore.h>
 
 #include "dispatch/function.h"
 #include "dispatch/runtime.h"
@@ -22,8 +23,7 @@
 struct scene {
 	faas_runtime *runtime;
 	faas_function *slow, *fast;
-	atomic_int holds;      /* the handler of an event that holds waits for this to end */
-	atomic_int blocks;     /* likewise, of one that blocks */
+	sem_t hold, block;     /* what the handler of an event that holds, or blocks, waits for */
 	atomic_int runs;       /* of the slow one, and of a fast one */
 	atomic_int is_asked;   /* an event for the other one is under way */
 	atomic_int asked;
@@ -32,13 +32,6 @@ struct scene {
 	bool awaits_waiter;    /* the handler that asks goes on when the other one waits for a slot */
 	int ends_at;           /* the run that unregisters its own function; 0: none */
 };
-
-static void sleep_a_little(void)
-{
-	const struct timespec little = {.tv_nsec = SLOW_NS};
-
-	(void)nanosleep(&little, NULL);
-}
 
 static int64_t now_ns(void)
 {
@@ -63,8 +56,8 @@ static int be_slow(faas_context *context, const faas_event *event)
 	int run;
 
 	(void)faas_event_data(event, &bytes);
-	while (bytes > 0 && atomic_load(&scene->holds))
-		sleep_a_little();
+	if (bytes > 0)
+		(void)sem_wait(&scene->hold);
 	while (now_ns() < until)
 		continue;
 	run = atomic_fetch_add(&scene->runs, 1) + 1;
@@ -99,8 +92,8 @@ static int be_fast(faas_context *context, const faas_event *event)
 		function->run_ns_average = 20 * NS_PER_MS;
 		faas__mutex_unlock(&function->mu);
 	}
-	while (bytes > 0 && *data == *BLOCKS && atomic_load(&scene->blocks))
-		sleep_a_little();
+	if (bytes > 0 && *data == *BLOCKS)
+		(void)sem_wait(&scene->block);
 	atomic_fetch_add(&scene->runs, 1);
 	return 0;
 }
@@ -108,6 +101,8 @@ static int be_fast(faas_context *context, const faas_event *event)
 static void open_scene(struct scene *scene, int threads, int max_threads, int max_concurrency)
 {
 	memset(scene, 0, sizeof(*scene));
+	assert_int_equal(0, sem_init(&scene->hold, 0, 0));
+	assert_int_equal(0, sem_init(&scene->block, 0, 0));
 	assert_int_equal(FAAS_OK, faas_open(FAAS_RUNTIME(.threads = threads, .max_threads = max_threads,
 	                                                 .max_concurrency = max_concurrency),
 	                                    &scene->runtime));
@@ -128,7 +123,6 @@ static void queue_slow(struct scene *scene, int count)
 /* Returns when a thread stands in its handler. */
 static void hold_a_thread(struct scene *scene)
 {
-	atomic_store(&scene->holds, 1);
 	assert_int_equal(FAAS_OK, faas_function_invoke_async(scene->slow, FAAS_EVENT(.data = "", .data_bytes = 1), NULL));
 	while (load_seq_cst(&scene->slow->admitted) != load_seq_cst(&scene->slow->released))
 		sched_yield();
@@ -139,7 +133,7 @@ static void begin_slow(struct scene *scene, int count)
 {
 	hold_a_thread(scene);
 	queue_slow(scene, count - 1);
-	atomic_store(&scene->holds, 0);
+	(void)sem_post(&scene->hold);
 }
 
 static void run_slow(struct scene *scene, int count)
@@ -183,6 +177,8 @@ static void close_scene(struct scene *scene)
 	assert_int_equal(0, stats.total.queued_bytes);
 	faas_function_unref(scene->slow);
 	assert_int_equal(FAAS_OK, faas_close(scene->runtime, FAAS_NEVER, 0));
+	(void)sem_destroy(&scene->hold);
+	(void)sem_destroy(&scene->block);
 }
 
 static void it_goes_on_while_nobody_else_wants_the_thread(void **state)
@@ -279,12 +275,11 @@ static void what_was_a_stream_is_opened_to_others(void **state)
 		assert_int_equal(FAAS_OK,
 		                 faas_function_invoke_async(scene.fast, FAAS_EVENT(.data = data, .data_bytes = 1), NULL));
 	}
-	atomic_store(&scene.blocks, 1);
-	atomic_store(&scene.holds, 0);
+	(void)sem_post(&scene.hold);
 	/* All but the one that blocks; and the slow one that held the thread. */
 	while (atomic_load(&scene.runs) < MAKE_FAST + BATCH + BEHIND + 1)
 		sched_yield();
-	atomic_store(&scene.blocks, 0);
+	(void)sem_post(&scene.block);
 	faas_function_unref(scene.fast);
 	close_scene(&scene);
 }
@@ -305,7 +300,7 @@ static void a_guest_returns(void **state)
 		assert_int_equal(1, faas_run(scene.runtime, 1));
 		assert_int_equal(20 + i, atomic_load(&scene.runs));
 	}
-	atomic_store(&scene.holds, 0);
+	(void)sem_post(&scene.hold);
 	close_scene(&scene);
 }
 
