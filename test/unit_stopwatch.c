@@ -81,6 +81,24 @@ static void begin_measured(struct stopwatch *watch)
 		skip();
 }
 
+/* A rate that was measured for a moment is relied on for a shorter one. */
+static void the_longer_it_measures_the_longer_it_counts(void **state)
+{
+	struct stopwatch watch;
+	int64_t began;
+
+	(void)state;
+	begin_measured(&watch);
+	began = watch.began_at;
+	assert_in_range((watch.limit * watch.scale) >> 32, 19000, 20000);
+	while (watch.began_at == began)
+		(void)faas__stopwatch_look(&watch);
+	if (watch.limit == 0)
+		skip();
+	assert_true(watch.began_at - began >= 50 * (int64_t)STOPWATCH_NS);
+	assert_in_range((watch.limit * watch.scale) >> 32, STOPWATCH_NS - 1000, STOPWATCH_NS);
+}
+
 static void a_counter_that_changes_its_rate_is_not_used(void **state)
 {
 	struct stopwatch watch;
@@ -146,6 +164,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(another_clock_is_read_each_time),
 		cmocka_unit_test(it_runs_neither_ahead_nor_backwards),
+		cmocka_unit_test(the_longer_it_measures_the_longer_it_counts),
 		cmocka_unit_test(a_counter_that_changes_its_rate_is_not_used),
 		cmocka_unit_test(a_slow_counter_is_not_used),
 		cmocka_unit_test(after_a_long_pause_the_rate_is_measured_anew),

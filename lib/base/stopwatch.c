@@ -12,8 +12,10 @@
 #include <cpuid.h>
 #endif
 
-#define SHORTEST_NS 1000000    /* of a measurement */
-#define AGAIN_NS 1000000000    /* after which the rate is measured anew */
+#define PART 50                /* of a measurement for which it is relied on */
+#define SHORTEST_NS 1000000    /* the first measurement, */
+#define ENOUGH_NS (PART * STOPWATCH_NS) /* the next one, */
+#define AGAIN_NS 1000000000    /* and all later ones */
 #define PAIR_COUNTS 1000u      /* that a pair may lie apart; the shortest measurement is some millions of counts */
 #define PAIR_TRIES 3
 #define AGREEMENT 256          /* two measurements may differ by this part */
@@ -34,7 +36,7 @@ seldom static bool counter_is_constant(void)
 
 seldom void faas__stopwatch_init(struct stopwatch *watch, const faas_clock *clock)
 {
-	*watch = (struct stopwatch){.clock = clock};
+	*watch = (struct stopwatch){.clock = clock, .measure_ns = SHORTEST_NS};
 	if (clock || !counter_is_constant())
 		watch->began_at = -1;
 }
@@ -73,8 +75,6 @@ seldom static void measure(struct stopwatch *watch)
 		begin(watch);
 		return;
 	}
-	if (ns < (watch->limit == 0 ? SHORTEST_NS : AGAIN_NS))
-		return;
 	scale = scale_of(watch, ns);
 	difference = scale > watch->scale ? scale - watch->scale : watch->scale - scale;
 	if (scale == 0 || (watch->limit != 0 && difference > watch->scale / AGREEMENT)) {
@@ -82,7 +82,8 @@ seldom static void measure(struct stopwatch *watch)
 		return;
 	}
 	watch->scale = scale;
-	watch->limit = ((uint64_t)STOPWATCH_NS << 32) / scale;
+	watch->limit = ((uint64_t)(ns < ENOUGH_NS ? SHORTEST_NS / PART : STOPWATCH_NS) << 32) / scale;
+	watch->measure_ns = ns < ENOUGH_NS ? ENOUGH_NS : AGAIN_NS;
 	begin(watch);
 }
 
@@ -107,7 +108,7 @@ int64_t faas__stopwatch_look(struct stopwatch *watch)
 		is_good = read_pair(watch);
 	if (unlikely(!is_good)) /* that is how long the clock takes */
 		stop(watch);
-	else if (unlikely(watch->limit == 0 || watch->at - watch->began_at >= AGAIN_NS))
+	else if (unlikely(watch->at - watch->began_at >= watch->measure_ns))
 		measure(watch);
 	return watch->at;
 }

@@ -5,8 +5,9 @@
  * The system's clock is read once; for a moment after that the processor's own counter tells how much time has passed.
  * It is used only where the processor says that it counts at a constant rate, where that rate has been measured against
  * the system's clock (and is measured again and again; should it ever differ, the counter is not used any more), and
- * never for longer than STOPWATCH_NS after a reading: so an error of the rate amounts to a few nanoseconds, and a
- * counter that jumps, as when a thread comes to a processor that counts from elsewhere, is noticed.
+ * after a reading never for longer than a fiftieth of that measurement, nor than STOPWATCH_NS: so an error of the rate
+ * amounts to a few nanoseconds, and a counter that jumps, as when a thread comes to a processor that counts from
+ * elsewhere, is noticed.
  *
  * Readings of the counter may move by some nanoseconds against the instructions around them. Where the end of one run is
  * the beginning of the next, what the one gains the other loses.
@@ -33,14 +34,15 @@ static inline uint64_t faas__counter(void)
 }
 #endif
 
-#define STOPWATCH_NS 20000 /* after a reading of the clock */
+#define STOPWATCH_NS 500000 /* after a reading of the clock */
 
 struct stopwatch {
 	const faas_clock *clock; /* fixed; NULL: the system's, the only one that it is used for */
 	int64_t at;              /* the last reading of the clock */
 	uint64_t counter;        /* right after it */
 	uint64_t scale;          /* nanoseconds in a count, with 32 binary places */
-	uint64_t limit;          /* counts in STOPWATCH_NS; 0: the rate is not known */
+	uint64_t limit;          /* counts for which it is relied on; 0: the rate is not known */
+	int64_t measure_ns;      /* how long the next measurement takes */
 	int64_t began_at;        /* where the measurement of the rate began; 0: not yet, negative: the counter is no use */
 	uint64_t began_counter;
 };

@@ -15,26 +15,26 @@
 
 #define FOUND_MAX 30u /* bytes shown of what was found */
 
-/* Limits have one text each. NULL: not a limit. */
-static const char *limit_text(int code, int *ret_limit)
-{
-	static const struct {
-		int code, limit;
-		const char *text;
-	} limits[] = {
-		{FAAS_EFILTERLONG, FAAS_MAX_FILTER, "expected at most %d bytes"},
-		{FAAS_EFILTERDEPTH, FAAS_MAX_FILTER_DEPTH, "expected at most %d operands inside each other"},
-		{FAAS_EFILTERVALUES, FAAS_MAX_FILTER_VALUES, "expected at most %d operands that wait for each other"},
-		{FAAS_EFILTERSIZE, FAAS_MAX_FILTER_PROGRAM, "expected an expression that takes at most %d bytes when compiled"},
-		{FAAS_ETEXT, 8, "expected UTF-%d"},
-	};
+#define TEXT_OF(number) #number
+#define TEXT(macro) TEXT_OF(macro)
 
-	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
-		*ret_limit = limits[i].limit;
-		if (limits[i].code == code)
-			return limits[i].text;
+/* Limits have one text each. NULL: not a limit. */
+static const char *limit_text(int code)
+{
+	switch (code) {
+	case FAAS_EFILTERLONG:
+		return "expected at most " TEXT(FAAS_MAX_FILTER) " bytes";
+	case FAAS_EFILTERDEPTH:
+		return "expected at most " TEXT(FAAS_MAX_FILTER_DEPTH) " operands inside each other";
+	case FAAS_EFILTERVALUES:
+		return "expected at most " TEXT(FAAS_MAX_FILTER_VALUES) " operands that wait for each other";
+	case FAAS_EFILTERSIZE:
+		return "expected an expression that takes at most " TEXT(FAAS_MAX_FILTER_PROGRAM) " bytes when compiled";
+	case FAAS_ETEXT:
+		return "expected UTF-8";
+	default:
+		return NULL;
 	}
-	return NULL;
 }
 
 /* What stands at a token, as a message shows it. */
@@ -57,38 +57,28 @@ static void write_message(struct faas_filter_error_stats *report, const char *ex
                           const char *expected)
 {
 	char found[FOUND_MAX + 8];
+	/* A string has quotes of its own. */
+	bool is_plain = where->kind == TOKEN_END || where->kind == TOKEN_STRING;
+	const char *quote = is_plain ? "" : "\"";
 
 	show(expression + where->at, where->bytes, found, sizeof(found));
-	if (where->kind == TOKEN_END)
-		(void)snprintf(report->message, sizeof(report->message), "expected %s, found the end", expected);
-	else if (where->kind == TOKEN_STRING)
-		(void)snprintf(report->message, sizeof(report->message), "expected %s, found %s", expected, found);
-	else
-		(void)snprintf(report->message, sizeof(report->message), "expected %s, found \"%s\"", expected, found);
+	(void)snprintf(report->message, sizeof(report->message), "expected %s, found %s%s%s", expected, quote,
+	               where->kind == TOKEN_END ? "the end" : found, quote);
 }
 
 void faas__filter_report(struct faas_filter_error_stats *report, int code, const char *expression,
                          const struct token *where, const char *expected)
 {
-	int limit;
-	const char *text = limit_text(code, &limit);
+	const char *text = limit_text(code);
 
 	report->code = code;
 	report->position = where->at;
-	if (text) {
-#if defined(__GNUC__)
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-#endif
-		(void)snprintf(report->message, sizeof(report->message), text, limit);
-#if defined(__GNUC__)
-#pragma GCC diagnostic pop
-#endif
-	} else if (where->kind == TOKEN_UNCLOSED) {
-		(void)snprintf(report->message, sizeof(report->message), "expected a quote that ends this string");
-	} else {
+	if (!text && where->kind == TOKEN_UNCLOSED)
+		text = "expected a quote that ends this string";
+	if (text)
+		(void)snprintf(report->message, sizeof(report->message), "%s", text);
+	else
 		write_message(report, expression, where, expected);
-	}
 }
 
 /* ---- The way out ------------------------------------------------------------------------------------------------- */
