@@ -42,8 +42,6 @@ static void close_executor(void)
 
 /* ---- Turns ------------------------------------------------------------------------------------------------------- */
 
-static const struct turn_ops no_ops = {NULL};
-
 static void turns_are_taken_first_come_first_served(void **state)
 {
 	struct turn turns[20];
@@ -51,7 +49,7 @@ static void turns_are_taken_first_come_first_served(void **state)
 	(void)state;
 	open_executor(0);
 	for (size_t i = 0; i < COUNT_OF(turns); i++)
-		faas__turn_init(&turns[i], &no_ops, 100);
+		faas__turn_init(&turns[i], NULL, 100);
 	for (size_t i = 0; i < COUNT_OF(turns); i++)
 		faas__turn_kick(&executor, &turns[(i * 7) % COUNT_OF(turns)]);
 	for (size_t i = 0; i < COUNT_OF(turns); i++)
@@ -66,7 +64,7 @@ static void a_turn_stands_in_the_run_queue_once(void **state)
 
 	(void)state;
 	open_executor(0);
-	faas__turn_init(&turn, &no_ops, 100);
+	faas__turn_init(&turn, NULL, 100);
 	faas__turn_unblock(&executor, &turn);
 	assert_null(faas__turn_next(&executor));
 	faas__turn_kick(&executor, &turn);
@@ -77,7 +75,7 @@ static void a_turn_stands_in_the_run_queue_once(void **state)
 	/* Taken, it is still ready: who kicks it now trusts its taker to look. */
 	faas__turn_kick(&executor, &turn);
 	assert_null(faas__turn_next(&executor));
-	faas__turn_again(&executor, &turn, true);
+	faas__turn_again(&executor, &turn, NULL, true);
 	assert_ptr_equal(&turn, faas__turn_next(&executor));
 	faas__turn_block(&turn);
 	faas__turn_kick(&executor, &turn);
@@ -93,13 +91,12 @@ static void a_turn_stands_in_the_run_queue_once(void **state)
 /* All always have work. Thread time goes by weight, whatever a single turn costs. */
 static void it_is_known_whether_a_turn_is_the_only_one(void **state)
 {
-	static const struct turn_ops ops = {0};
 	struct turn own, other;
 
 	(void)state;
 	open_executor(0);
-	faas__turn_init(&own, &ops, 100);
-	faas__turn_init(&other, &ops, 100);
+	faas__turn_init(&own, NULL, 100);
+	faas__turn_init(&other, NULL, 100);
 	assert_true(faas__turn_is_alone(&executor, &own));
 	faas__turn_kick(&executor, &own);
 	assert_true(faas__turn_is_alone(&executor, &own));
@@ -139,7 +136,7 @@ static void thread_time_goes_by_weight(void **state)
 	(void)state;
 	open_executor(0);
 	for (size_t i = 0; i < COUNT_OF(weights); i++) {
-		faas__turn_init(&turns[i], &no_ops, weights[i]);
+		faas__turn_init(&turns[i], NULL, weights[i]);
 		faas__turn_kick(&executor, &turns[i]);
 		weight += weights[i];
 	}
@@ -151,7 +148,7 @@ static void thread_time_goes_by_weight(void **state)
 		used[i] += cost;
 		total += cost;
 		faas__turn_charge(turn, cost);
-		faas__turn_again(&executor, turn, true);
+		faas__turn_again(&executor, turn, NULL, true);
 	}
 	for (size_t i = 0; i < COUNT_OF(weights); i++) {
 		int64_t due = total * weights[i] / weight;
@@ -172,12 +169,12 @@ static void check_order(const int64_t *used, const size_t *order, size_t count)
 
 	open_executor(0);
 	/* The virtual time is not 0 any more. */
-	faas__turn_init(&first, &no_ops, 100);
+	faas__turn_init(&first, NULL, 100);
 	faas__turn_charge(&first, 5 * NEAR);
 	faas__turn_kick(&executor, &first);
 	assert_ptr_equal(&first, faas__turn_next(&executor));
 	for (size_t i = 0; i < count; i++) {
-		faas__turn_init(&turns[i], &no_ops, 100);
+		faas__turn_init(&turns[i], NULL, 100);
 		faas__turn_charge(&turns[i], 5 * NEAR + used[i]);
 		faas__turn_kick(&executor, &turns[i]);
 	}
@@ -204,11 +201,11 @@ static void a_newcomer_comes_behind_who_waits(void **state)
 	(void)state;
 	open_executor(0);
 	for (size_t i = 0; i < COUNT_OF(equal); i++) {
-		faas__turn_init(&equal[i], &no_ops, 100);
+		faas__turn_init(&equal[i], NULL, 100);
 		faas__turn_charge(&equal[i], 3 * NEAR);
 		faas__turn_kick(&executor, &equal[i]);
 	}
-	faas__turn_init(&newcomer, &no_ops, 100);
+	faas__turn_init(&newcomer, NULL, 100);
 	assert_ptr_equal(&equal[0], faas__turn_next(&executor));
 	faas__turn_kick(&executor, &newcomer);
 	assert_ptr_equal(&equal[1], faas__turn_next(&executor));
@@ -226,16 +223,16 @@ static void what_is_far_is_not_left_behind(void **state)
 	(void)state;
 	open_executor(0);
 	for (size_t i = 0; i < COUNT_OF(near); i++) {
-		faas__turn_init(&near[i], &no_ops, 100);
+		faas__turn_init(&near[i], NULL, 100);
 		faas__turn_kick(&executor, &near[i]);
 	}
-	faas__turn_init(&far, &no_ops, 100);
+	faas__turn_init(&far, NULL, 100);
 	faas__turn_charge(&far, 10 * NEAR);
 	faas__turn_kick(&executor, &far);
 	for (struct turn *turn; (turn = faas__turn_next(&executor)) != &far; used += 300) {
 		assert_non_null(turn);
 		faas__turn_charge(turn, 300);
-		faas__turn_again(&executor, turn, true);
+		faas__turn_again(&executor, turn, NULL, true);
 	}
 	assert_in_range(used, 20 * NEAR - 600, 20 * NEAR + 600 + near_ns);
 	while (faas__turn_next(&executor))
@@ -251,13 +248,13 @@ static void rest_earns_no_credit(void **state)
 
 	(void)state;
 	open_executor(0);
-	faas__turn_init(&busy, &no_ops, 100);
-	faas__turn_init(&rested, &no_ops, 100);
+	faas__turn_init(&busy, NULL, 100);
+	faas__turn_init(&rested, NULL, 100);
 	faas__turn_kick(&executor, &busy);
 	for (int i = 0; i < 1000; i++) {
 		assert_ptr_equal(&busy, faas__turn_next(&executor));
 		faas__turn_charge(&busy, 1000000);
-		faas__turn_again(&executor, &busy, true);
+		faas__turn_again(&executor, &busy, NULL, true);
 	}
 	faas__turn_kick(&executor, &rested);
 	for (int i = 0; i < 100; i++) {
@@ -265,7 +262,7 @@ static void rest_earns_no_credit(void **state)
 
 		turns_of_rested += turn == &rested;
 		faas__turn_charge(turn, 1000000);
-		faas__turn_again(&executor, turn, true);
+		faas__turn_again(&executor, turn, NULL, true);
 	}
 	assert_in_range(turns_of_rested, 49, 51);
 	while (faas__turn_next(&executor))
@@ -284,7 +281,7 @@ static void equal_turns_may_be_drawn(void **state)
 
 		open_executor(seed);
 		for (size_t i = 0; i < COUNT_OF(turns); i++) {
-			faas__turn_init(&turns[i], &no_ops, 100);
+			faas__turn_init(&turns[i], NULL, 100);
 			faas__turn_kick(&executor, &turns[i]);
 		}
 		first = faas__turn_next(&executor);

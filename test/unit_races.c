@@ -271,8 +271,6 @@ static struct site {
 
 static atomic_llong done;
 
-static const struct turn_ops no_ops = {NULL};
-
 /* What a taker does: begins one piece of work if a slot is free, and says how the turn goes on. */
 static bool begin_one(struct site *site)
 {
@@ -298,7 +296,7 @@ static bool begin_one(struct site *site)
 	}
 	faas__mutex_unlock(&site->mu);
 	if (goes_on)
-		faas__turn_again(&executor, &site->turn, true);
+		faas__turn_again(&executor, &site->turn, NULL, true);
 	return begun;
 }
 
@@ -343,7 +341,7 @@ static void no_work_is_left_without_a_turn(void **state)
 	open_executor();
 	memset(sites, 0, sizeof(sites));
 	for (int i = 0; i < TURNS; i++) {
-		faas__turn_init(&sites[i].turn, &no_ops, 100);
+		faas__turn_init(&sites[i].turn, NULL, 100);
 		assert_int_equal(FAAS_OK, faas__mutex_init(&sites[i].mu));
 		sites[i].slots = 1 + i % 2;
 	}
@@ -386,7 +384,7 @@ static void a_ready_turn_is_seen_wherever_it_stands(void **state)
 	(void)state;
 	open_executor();
 	for (int i = 0; i < 2; i++)
-		faas__turn_init(&turns[i], &no_ops, 100);
+		faas__turn_init(&turns[i], NULL, 100);
 	atomic_store(&ready_rounds, 0);
 	start_workers("ready", 1, look_for_turns);
 	for (int round = 0; round < ROUNDS; round++) {

@@ -58,7 +58,7 @@ static const struct executor_ops plain_ops = {
 
 static void open_with(int threads, int spin_us, faas_clock *clock)
 {
-	const struct executor_config config = {.ops = &plain_ops, .allocator = &unit_allocator, .thread_name = "unit",
+	const struct executor_config config = {.ops = plain_ops, .allocator = &unit_allocator, .thread_name = "unit",
 	                                       .thread_idle_ns = TIME_NEVER, .threads = threads, .max_threads = threads,
 	                                       .spin_us = spin_us, .clock = clock};
 
@@ -114,25 +114,24 @@ static bool pass(struct turn *turn, struct thread *thread)
  */
 static void a_turn_that_was_put_back_does_not_wait_for_threads_that_are_held_up(void **state)
 {
-	static const struct turn_ops keeps = {keep}, passes = {pass};
 	static struct turn keepers[64], last;
 	const int cpus = faas__cpu_count() < 64 ? faas__cpu_count() : 64;
 
 	(void)state;
 	open_executor(cpus + 1);
 	for (int i = 0; i < cpus; i++) {
-		faas__turn_init(&keepers[i], &keeps, 100);
+		faas__turn_init(&keepers[i], keep, 100);
 		faas__turn_kick(&executor, &keepers[i]);
 		while (atomic_load(&keeping) <= i)
 			sched_yield();
 	}
-	faas__turn_init(&last, &passes, 100);
+	faas__turn_init(&last, pass, 100);
 	faas__turn_kick(&executor, &last);
 	while (atomic_load(&passed) == 0)
 		sched_yield();
 	await_parked(1);
 	store_seq_cst(&last.state, TURN_READY);
-	faas__turn_again(&executor, &last, false);
+	faas__turn_again(&executor, &last, NULL, false);
 	while (atomic_load(&passed) == 1)
 		sched_yield();
 	atomic_store(&is_over, 1);
@@ -169,7 +168,6 @@ static int wake_one_of_three(int cpu)
 
 static void a_thread_that_slept_on_another_processor_is_woken_first(void **state)
 {
-	static const struct turn_ops keeps = {keep};
 	static struct turn keepers[3];
 
 	(void)state;
@@ -177,7 +175,7 @@ static void a_thread_that_slept_on_another_processor_is_woken_first(void **state
 	atomic_store(&keeping, 0);
 	atomic_store(&is_over, 0);
 	for (int i = 0; i < 3; i++) {
-		faas__turn_init(&keepers[i], &keeps, 100);
+		faas__turn_init(&keepers[i], keep, 100);
 		faas__turn_kick(&executor, &keepers[i]);
 		while (atomic_load(&keeping) <= i)
 			sched_yield();
@@ -199,6 +197,8 @@ static void add_absent(struct thread *thread)
 {
 	memset(thread, 0, sizeof(*thread));
 	assert_int_equal(FAAS_OK, faas__thread_init(thread, &executor, false));
+	/* Whoever wakes it may have it leave a processor. */
+	thread->self = faas__thread_self();
 	faas__mutex_lock(&executor.idle_mu);
 	thread->is_parked = true;
 	thread->parked_cpu = -1;
@@ -222,18 +222,18 @@ static void a_ready_turn_is_left_to_those_who_will_come_by(void **state)
 	/* One looks around. */
 	store_seq_cst(&executor.attentive, 1);
 	faas__executor_wake(&executor);
-	faas__executor_wake_more(&executor);
+	faas__executor_wake_more(&executor, NULL);
 	assert_false(was_woken(&absent[1]));
 	assert_int_equal(0, load_seq_cst(&executor.monitor.is_relied_on));
 	/* One is at work, but not for long; until there is more than it can do. */
 	store_seq_cst(&executor.attentive, THREAD_QUICK);
 	faas__executor_wake(&executor);
 	assert_false(was_woken(&absent[1]));
-	faas__executor_wake_more(&executor);
+	faas__executor_wake_more(&executor, NULL);
 	assert_true(was_woken(&absent[1]));
 	assert_true(load_seq_cst(&executor.attentive) == THREAD_QUICK + THREAD_WOKEN);
 	/* That one is on its way, and enough. */
-	faas__executor_wake_more(&executor);
+	faas__executor_wake_more(&executor, NULL);
 	assert_false(was_woken(&absent[0]));
 	/* That one is gone to work for long, and so is the other. */
 	store_seq_cst(&executor.attentive, 0);
@@ -307,7 +307,6 @@ static void pass_one(struct turn *turn)
 
 static void one_that_looked_in_vain_often_looks_for_less_long(void **state)
 {
-	static const struct turn_ops passes = {pass};
 	const faas_clock_config config = {.struct_size = sizeof(config), .monotonic_ns = tell_now};
 	struct turn turn;
 	faas_clock *clock;
@@ -317,7 +316,7 @@ static void one_that_looked_in_vain_often_looks_for_less_long(void **state)
 	atomic_store(&passed, 0);
 	assert_int_equal(FAAS_OK, faas_clock_new(&config, &clock));
 	open_with(1, SPIN_NS / 1000, clock);
-	faas__turn_init(&turn, &passes, 100);
+	faas__turn_init(&turn, pass, 100);
 	pass_one(&turn);
 	for (int i = 0; i < 20; i++) {
 		/* One that has found something is patient again. */
@@ -390,8 +389,8 @@ static bool wait_inside(struct turn *turn, struct thread *thread)
 
 static void a_thread_says_whether_it_will_come_by(void **state)
 {
-	static const struct turn_ops ops[] = {{pass_quickly}, {pass_slowly}, {slow_down}, {wait_inside}};
-	static struct turn turns[COUNT_OF(ops)];
+	static faas__take_fn *const takes[] = {pass_quickly, pass_slowly, slow_down, wait_inside};
+	static struct turn turns[COUNT_OF(takes)];
 	struct random random = unit_random("a_thread_says_whether_it_will_come_by");
 
 	(void)state;
@@ -399,7 +398,7 @@ static void a_thread_says_whether_it_will_come_by(void **state)
 	atomic_store(&wrong, 0);
 	atomic_store(&passed, 0);
 	for (size_t i = 0; i < COUNT_OF(turns); i++) {
-		faas__turn_init(&turns[i], &ops[i], 100);
+		faas__turn_init(&turns[i], takes[i], 100);
 		store_relaxed(&turns[i].expected_ns, i == 1 ? 0 : 300);
 	}
 	for (int round = 1; round <= 300; round++) {
@@ -426,7 +425,6 @@ static bool keep_attempt(struct turn *turn, struct thread *thread)
 /* A turn is left to a thread that does not come by; another one takes it; and from then on nobody counts on the first. */
 static void nobody_counts_for_long_on_a_thread_that_is_held_up(void **state)
 {
-	static const struct turn_ops keeps = {keep_attempt}, passes = {pass};
 	static struct turn keeper, other;
 
 	(void)state;
@@ -434,8 +432,8 @@ static void nobody_counts_for_long_on_a_thread_that_is_held_up(void **state)
 	atomic_store(&keeping, 0);
 	atomic_store(&is_over, 0);
 	atomic_store(&passed, 0);
-	faas__turn_init(&keeper, &keeps, 100);
-	faas__turn_init(&other, &passes, 100);
+	faas__turn_init(&keeper, keep_attempt, 100);
+	faas__turn_init(&other, pass, 100);
 	store_relaxed(&keeper.expected_ns, 300);
 	faas__turn_kick(&executor, &keeper);
 	while (atomic_load(&keeping) == 0)
@@ -452,7 +450,6 @@ static void nobody_counts_for_long_on_a_thread_that_is_held_up(void **state)
 /* One comes back and finds more than it can do soon: many short turns, or one of which nothing is known. */
 static void a_thread_calls_another_when_much_is_ready(void **state)
 {
-	static const struct turn_ops keeps = {keep}, passes = {pass};
 	static struct turn keeper, others[100];
 
 	(void)state;
@@ -463,14 +460,14 @@ static void a_thread_calls_another_when_much_is_ready(void **state)
 		atomic_store(&keeping, 0);
 		atomic_store(&is_over, 0);
 		atomic_store(&passed, 0);
-		faas__turn_init(&keeper, &keeps, 100);
+		faas__turn_init(&keeper, keep, 100);
 		store_relaxed(&keeper.expected_ns, 300);
 		faas__turn_kick(&executor, &keeper);
 		while (atomic_load(&keeping) == 0)
 			sched_yield();
 		add_absent(&absent[0]);
 		for (int i = 0; i < count; i++) {
-			faas__turn_init(&others[i], &passes, 100);
+			faas__turn_init(&others[i], pass, 100);
 			store_relaxed(&others[i].expected_ns, 300);
 		}
 		if (is_long) {
@@ -499,7 +496,7 @@ static bool go_on(struct turn *turn, struct thread *thread)
 	expect_state(thread, was_quick ? THREAD_QUICK : THREAD_BUSY);
 	add_absent(&absent[0]);
 	store_seq_cst(&beside.state, TURN_READY);
-	faas__turn_again(thread->executor, &beside, false);
+	faas__turn_again(thread->executor, &beside, NULL, false);
 	/* One that was quick calls somebody even so: those who made turns ready rely on it. */
 	store_relaxed(&turn->expected_ns, 0);
 	faas__thread_stays(thread, turn, !was_quick);
@@ -510,7 +507,6 @@ static bool go_on(struct turn *turn, struct thread *thread)
 
 static void a_thread_that_goes_on_calls_another(void **state)
 {
-	static const struct turn_ops goes_on = {go_on}, passes = {pass};
 	static struct turn turn;
 
 	(void)state;
@@ -518,8 +514,8 @@ static void a_thread_that_goes_on_calls_another(void **state)
 		open_executor(1);
 		atomic_store(&wrong, 0);
 		atomic_store(&passed, 0);
-		faas__turn_init(&turn, &goes_on, 100);
-		faas__turn_init(&beside, &passes, 100);
+		faas__turn_init(&turn, go_on, 100);
+		faas__turn_init(&beside, pass, 100);
 		store_relaxed(&turn.expected_ns, is_quick ? 300 : 0);
 		faas__turn_kick(&executor, &turn);
 		while (atomic_load(&passed) < 2)
@@ -528,6 +524,64 @@ static void a_thread_that_goes_on_calls_another(void **state)
 		faas__thread_deinit(&absent[0]);
 		close_executor();
 	}
+}
+
+static atomic_int before, after;
+
+/* More is ready than it can do, and no other thread there is. */
+static bool call_another(struct turn *turn, struct thread *thread)
+{
+	atomic_store(&before, (int)load_relaxed(&executor.thread_count));
+	store_seq_cst(&beside.state, TURN_READY);
+	faas__turn_again(&executor, &beside, thread, true);
+	atomic_store(&after, (int)load_relaxed(&executor.thread_count));
+	return pass(turn, thread);
+}
+
+/* Whoever would have to do it otherwise has to be given a processor first. */
+static void a_thread_starts_the_next_one_by_itself(void **state)
+{
+	static struct turn turn;
+	int rounds = 0;
+
+	(void)state;
+	/* Where the first one was slow to begin, the monitor may have started another. */
+	do {
+		open_executor(2);
+		atomic_store(&passed, 0);
+		faas__turn_init(&turn, call_another, 100);
+		faas__turn_init(&beside, pass, 100);
+		faas__turn_kick(&executor, &turn);
+		while (atomic_load(&passed) < 2)
+			sched_yield();
+		assert_int_equal(2, atomic_load(&after));
+		close_executor();
+	} while (atomic_load(&before) != 1 || ++rounds < 20);
+}
+
+static void no_more_threads_are_started_than_there_may_be(void **state)
+{
+	static struct turn turn;
+
+	(void)state;
+	open_executor(1);
+	atomic_store(&passed, 0);
+	faas__turn_init(&turn, pass, 100);
+	faas__turn_kick(&executor, &turn);
+	while (atomic_load(&passed) < 1)
+		sched_yield();
+	await_parked(1);
+	assert_false(faas__thread_start_one(&executor, 1, -1));
+	/* Nor has it been counted: as one on its way, as one that failed. */
+	assert_true(load_seq_cst(&executor.attentive) == 0);
+	assert_int_equal(0, load_relaxed(&executor.thread_failures));
+	assert_int_equal(1, load_relaxed(&executor.thread_count));
+	assert_true(faas__thread_start_one(&executor, 2, faas__thread_cpu()));
+	await_parked(2);
+	faas__executor_stop(&executor);
+	assert_false(faas__thread_start_one(&executor, 3, -1));
+	assert_int_equal(0, load_relaxed(&executor.thread_failures));
+	close_executor();
 }
 
 /*
@@ -552,7 +606,6 @@ static bool is_watching(void)
 /* One that looked around saw two turns, and the one it took is not what it was known to be. */
 static void what_a_looker_leaves_is_watched_over(void **state)
 {
-	static const struct turn_ops keeps = {keep_attempt}, passes = {pass};
 	static struct turn keeper, other;
 	const faas_clock_config config = {.struct_size = sizeof(config), .monotonic_ns = tell_now};
 	faas_clock *clock;
@@ -563,8 +616,8 @@ static void what_a_looker_leaves_is_watched_over(void **state)
 	for (int i = 0; i < 30; i++) {
 		open_with(2, SPIN_NS / 1000, clock);
 		atomic_store(&passed, 0);
-		faas__turn_init(&keeper, &keeps, 100);
-		faas__turn_init(&other, &passes, 100);
+		faas__turn_init(&keeper, keep_attempt, 100);
+		faas__turn_init(&other, pass, 100);
 		faas__turn_kick(&executor, &other);
 		/* Perhaps two, where the first was slow to begin: then each takes itself for one too many, and the clock stands. */
 		while (faas__executor_looking(&executor) == 0)
@@ -615,6 +668,8 @@ int main(void)
 		cmocka_unit_test(nobody_counts_for_long_on_a_thread_that_is_held_up),
 		cmocka_unit_test(a_thread_calls_another_when_much_is_ready),
 		cmocka_unit_test(a_thread_that_goes_on_calls_another),
+		cmocka_unit_test(a_thread_starts_the_next_one_by_itself),
+		cmocka_unit_test(no_more_threads_are_started_than_there_may_be),
 		cmocka_unit_test(what_a_looker_leaves_is_watched_over),
 	};
 

@@ -8,7 +8,7 @@
  * which is why the shared library is linked so that it stays loaded.
  */
 #if defined(__linux__)
-#define _GNU_SOURCE /* sched_getaffinity, sched_getcpu, pthread_setname_np, syscall */
+#define _GNU_SOURCE /* pthread_getaffinity_np, sched_getcpu, pthread_setname_np, syscall */
 #endif
 
 #include "base/sync.h"
@@ -156,6 +156,47 @@ int faas__thread_start(struct os_thread *ret_thread, size_t stack_bytes, void *(
 	return error == 0 ? FAAS_OK : FAAS_ETHREAD;
 }
 
+bool faas__thread_keep_off(const struct os_thread *thread, int cpu)
+{
+#if defined(__linux__)
+	const size_t at = (size_t)cpu;
+	cpu_set_t allowed;
+
+	if (at >= CPU_SETSIZE || pthread_getaffinity_np(thread->t, sizeof(allowed), &allowed) != 0 || !CPU_ISSET(at, &allowed))
+		return false;
+	CPU_CLR(at, &allowed);
+	/* Refused where no other is left. */
+	return pthread_setaffinity_np(thread->t, sizeof(allowed), &allowed) == 0;
+#else
+	(void)thread;
+	(void)cpu;
+	return false;
+#endif
+}
+
+void faas__thread_let_go(const struct os_thread *thread, int cpu)
+{
+#if defined(__linux__)
+	cpu_set_t allowed, all;
+
+	if (pthread_getaffinity_np(thread->t, sizeof(allowed), &allowed) != 0)
+		return;
+	CPU_SET((size_t)cpu, &allowed);
+	/*
+	 * Linux keeps a set that was asked for, and would hold the thread to it when the process is allowed more processors later.
+	 * So all there may ever be are asked for; but if that turns out to be more than before, the host has asked for fewer.
+	 */
+	memset(&all, 0xff, sizeof(all));
+	(void)pthread_setaffinity_np(thread->t, sizeof(all), &all);
+	(void)pthread_getaffinity_np(thread->t, sizeof(all), &all);
+	if (!CPU_EQUAL(&all, &allowed))
+		(void)pthread_setaffinity_np(thread->t, sizeof(allowed), &allowed);
+#else
+	(void)thread;
+	(void)cpu;
+#endif
+}
+
 void faas__thread_set_name(const char *name)
 {
 #if defined(__linux__)
@@ -247,7 +288,7 @@ int faas__cpu_count(void)
 	cpu_set_t set;
 
 	/* What a container or taskset leaves us counts, not what the machine has. */
-	if (sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) > 0)
+	if (pthread_getaffinity_np(pthread_self(), sizeof(set), &set) == 0 && CPU_COUNT(&set) > 0)
 		return CPU_COUNT(&set);
 #endif
 	online = sysconf(_SC_NPROCESSORS_ONLN);

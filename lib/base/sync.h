@@ -55,7 +55,19 @@ struct os_thread {
 
 /* Starts a joinable thread with all signals blocked. 0, or FAAS_ETHREAD. `stack_bytes` 0: the system's default. */
 int faas__thread_start(struct os_thread *ret_thread, size_t stack_bytes, void *(*main)(void *), void *arg);
+/*
+ * Keeps a thread off this processor, which it leaves at once, and lets it go where it could before. Systems tend to put a new
+ * or woken thread on the processor of whoever made or woke it, where it waits while others may idle: those of a virtual
+ * machine look taken as long as they sleep. False: it has no other, or (`cpu` below 0) this one is unknown; and nothing is
+ * to be undone.
+ */
+bool faas__thread_keep_off(const struct os_thread *thread, int cpu);
+void faas__thread_let_go(const struct os_thread *thread, int cpu);
 void faas__thread_join(const struct os_thread *thread);
+static inline struct os_thread faas__thread_self(void)
+{
+	return (struct os_thread){pthread_self()};
+}
 /* The calling thread: nobody will join it. */
 void faas__thread_detach_self(void);
 void faas__thread_set_name(const char *name);

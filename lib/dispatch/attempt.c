@@ -382,6 +382,8 @@ uint32_t faas__attempt_run_plain(struct runner *runner, faas_function *function,
 		store_relaxed(&invocation->state, PHASE_RUNNING);
 		begin_attempt(context, runner->now - event->stamp_ns, tally);
 		rc = call_user(context, slot, event, &runner->now);
+		/* For the lock, which comes after the last one: the takers' line, which another thread may have. */
+		prefetch_to_write(&function->inbox_out);
 		if (unlikely(!is_plain_success(context, rc, runner->now))) {
 			come_out(context, &frame);
 			*ret_ran = end_run(context, rc, runner->now, tally);

@@ -19,11 +19,9 @@ static bool take(struct turn *turn, struct thread *thread)
 	return called;
 }
 
-static const struct turn_ops turn_ops = {.take = take};
-
 int faas__callbacks_init(struct callbacks *callbacks)
 {
-	faas__turn_init(&callbacks->turn, &turn_ops, 100);
+	faas__turn_init(&callbacks->turn, take, 100);
 	callbacks->first = NULL;
 	callbacks->last = &callbacks->first;
 	return faas__mutex_init(&callbacks->mu);

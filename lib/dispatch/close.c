@@ -231,7 +231,7 @@ void faas__runtime_tear_down(faas_runtime *runtime, struct thread *own)
 		faas__thread_yield();
 	faas__executor_quiesce(&runtime->executor);
 	if (own)
-		runtime->executor.ops->thread_free(own);
+		runtime->executor.ops.thread_free(own);
 	cancel_deferrals(runtime);
 	while (faas__callback_run_one(runtime))
 		continue;

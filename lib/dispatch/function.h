@@ -228,7 +228,6 @@ struct faas_function {
 	atomic_u64 accepted;
 	void (*release)(void *user); /* fixed; fills up the line */
 	struct turn turn;          /* from its node on it stands in lines of the takers */
-	atomic_u64 released;       /* writers under mu: load of what gave its room back */
 	atomic_u32 refs;           /* the registry until finished, handles, bindings, set timers, answerable invocations */
 	atomic_u32 room_waiters;   /* emitters that wait for room */
 	atomic_u32 is_refusal_logged; /* a destination has refused a record before */
@@ -236,9 +235,13 @@ struct faas_function {
 	struct list node;          /* under runtime.functions_mu: in function_list */
 	struct list bindings;      /* under route.mu */
 
-	on_own_line struct mutex mu;
-	struct mpsc_out inbox_out; /* all from here on under mu, unless something else is said */
+	/* the takers' line: what each of them writes, and the lock, whose last words are not used */
+	on_own_line struct mpsc_out inbox_out; /* all from here on under mu, unless something else is said */
 	uint64_t popped;           /* load of what left the queue */
+	atomic_u64 released;       /* readers without mu: load of what gave its room back */
+	int64_t run_ns_average;    /* moving; 0: none yet */
+	uint32_t batch_most;       /* events in a batch, by that; 0: not more than one */
+	struct mutex mu;
 	struct list backlog;       /* older than the inbox; of an ordered function: what may begin */
 	struct list arrivals;      /* of an ordered function: all that is sorted and queued, by acceptance */
 	struct key_table *keys;    /* NULL: the function is not ordered */
@@ -252,8 +255,6 @@ struct faas_function {
 	uint32_t retiring;         /* workers whose fini runs */
 	int64_t active;
 	int64_t taken_at;          /* when a batch was taken last */
-	int64_t run_ns_average;    /* moving; 0: none yet */
-	uint32_t batch_most;       /* events in a batch, by that; 0: not more than one */
 	int64_t rate_at;           /* when the bucket is as good as empty; see rate.c */
 	int64_t rate_due;          /* a token that the turn waits for; TIME_NEVER: none */
 	faas_init_fn *init;        /* fixed */

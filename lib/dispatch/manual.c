@@ -28,7 +28,7 @@ int faas_run(faas_runtime *runtime, int max_steps)
 	faas__frame_pop(&runner->base);
 	faas__guest_put(runner);
 	if (steps == 0 && faas__runtime_is_manual(runtime))
-		runtime->executor.ops->trim(&runtime->executor);
+		runtime->executor.ops.trim(&runtime->executor);
 	return steps;
 }
 

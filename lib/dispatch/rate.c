@@ -34,7 +34,8 @@ void faas__rate_take(faas_function *function, int64_t now, uint32_t count)
 
 void faas__rate_give_back(faas_function *function, uint32_t count)
 {
-	function->rate_at -= (int64_t)count * function->rate_interval_ns;
+	if (unlikely(function->rate_interval_ns != 0))
+		function->rate_at -= (int64_t)count * function->rate_interval_ns;
 }
 
 int64_t faas__rate_next(const faas_function *function, int64_t now, uint64_t behind)

@@ -255,7 +255,7 @@ static faas_function *function_new(faas_runtime *runtime, const char *name, cons
 	memcpy(function->name, name, name_bytes);
 	function->delivery = &common_delivery;
 	faas__mpsc_init(&function->inbox_in, &function->inbox_out);
-	faas__turn_init(&function->turn, &faas__function_turn_ops, (uint32_t)or_default(config->weight, 100));
+	faas__turn_init(&function->turn, faas__function_take, (uint32_t)or_default(config->weight, 100));
 	list_init(&function->node);
 	list_init(&function->bindings);
 	list_init(&function->backlog);

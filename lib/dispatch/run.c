@@ -83,7 +83,7 @@ static enum ran run_one(struct runner *runner, faas_function *function, struct w
 
 static int64_t moving_average(int64_t average, int64_t took, uint32_t count)
 {
-	int64_t each = took / (int64_t)count;
+	int64_t each = count == 1 ? took : took / (int64_t)count;
 
 	if (each < 1)
 		each = 1;
@@ -109,7 +109,9 @@ static void learn(faas_function *function, int64_t took, uint32_t count) holds_l
 	}
 	function->run_ns_average = average;
 	function->batch_most = most < BATCH_MAX ? most : BATCH_MAX;
-	store_relaxed(&function->turn.expected_ns, expected_ns);
+	/* In a line that others only read. */
+	if (load_relaxed(&function->turn.expected_ns) != expected_ns)
+		store_relaxed(&function->turn.expected_ns, expected_ns);
 }
 
 /* Whether handlers are known to be so fast that batches are as long as they can be. */
@@ -200,9 +202,13 @@ static void fill_batch(faas_function *function, struct runner *runner, struct ch
 	runner->batch_function = function;
 	store_relaxed(&runner->batch_rest, popped - choice->freed);
 	store_relaxed(&runner->batch_next, 0);
-	/* Before the look at whether the monitor ticks. */
-	store_seq_cst(&runner->batch_end, choice->count);
-	list_push_back(&function->tallies, &runner->tally.node);
+	/* Before the look at whether the monitor ticks; but of one nothing is ahead. */
+	if (choice->count > 1)
+		store_seq_cst(&runner->batch_end, choice->count);
+	else
+		store_release(&runner->batch_end, 1);
+	if (list_empty(&runner->tally.node))
+		list_push_back(&function->tallies, &runner->tally.node);
 }
 
 static void choose_batch(faas_function *function, struct runner *runner, struct choice *choice)
@@ -358,7 +364,7 @@ static int64_t linger_ns(faas_function *function, int64_t now) holds_lock(functi
 	int64_t since = now - function->taken_at;
 	int64_t events;
 
-	if (since > LINGER_EVENTS * STREAM_NS || !is_fast(function) || function->runtime->executor.spin_ns == 0)
+	if (since > LINGER_EVENTS * STREAM_NS || function->runtime->executor.spin_ns == 0)
 		return 0;
 	events = (int64_t)faas__queue_runnable(function);
 	if (events < 2 || events >= LINGER_EVENTS || since > events * STREAM_NS)
@@ -381,8 +387,11 @@ static int64_t linger(faas_runtime *runtime, int64_t now, int64_t ns)
 /* Before a batch is taken. The lock may be dropped meanwhile. */
 static void await_batch(faas_function *function, struct runner *runner) holds_lock(function->mu)
 {
-	int64_t wait_ns = linger_ns(function, runner->now);
+	int64_t wait_ns;
 
+	if (!is_fast(function))
+		return;
+	wait_ns = linger_ns(function, runner->now);
 	if (wait_ns > 0) {
 		faas__mutex_unlock(&function->mu);
 		runner->now = linger(runner->runtime, runner->now, wait_ns);
@@ -427,7 +436,7 @@ static void settle_chosen(struct runner *runner, faas_function *function, struct
  * is ready and nobody waits for a slot. So of all that threads share this one touches nothing but the function's queue and
  * counts. False: it is to give the worker back.
  */
-seldom static bool choose_again(faas_function *function, struct runner *runner, struct choice *choice)
+seldom static bool choose_again(faas_function *function, struct runner *runner, struct choice *choice, int64_t took)
 	holds_lock(function->mu)
 {
 	/* A guest, as any thread is in manual mode, is to return. */
@@ -436,7 +445,8 @@ seldom static bool choose_again(faas_function *function, struct runner *runner, 
 	    !faas__turn_is_alone(&runner->runtime->executor, &function->turn) || load_seq_cst(&function->chores) != 0 ||
 	    load_seq_cst(&runner->runtime->share.waiters) != 0)
 		return false;
-	faas__tally_fold(function, &runner->tally);
+	if (took >= TICK_NS || load_relaxed(&runner->tally.samples) + function->batch_most >= BATCH_MAX)
+		faas__tally_fold(function, &runner->tally);
 	runner->now = faas__stopwatch_now(&runner->watch, runner->now);
 	await_batch(function, runner);
 	choice->count = 0;
@@ -457,7 +467,7 @@ static bool run_batch(struct runner *runner, faas_function *function, struct cho
 	int64_t began = runner->now, took;
 	enum started started = STARTED;
 	enum ran ran = RAN;
-	uint32_t count = 0, i, end;
+	uint32_t before = TALLY_STARTS(load_relaxed(&runner->tally.started)), count = 0, i, end;
 	struct put_back rest;
 	uint64_t held, freed;
 
@@ -479,7 +489,7 @@ static bool run_batch(struct runner *runner, faas_function *function, struct cho
 			store_relaxed(&runner->batch_next, ++i);
 			ran = run_one(runner, function, choice->worker, &runner->batch[i - 1], is_cold, &runner->tally, &started);
 		}
-		count = TALLY_STARTS(load_relaxed(&runner->tally.started));
+		count = TALLY_STARTS(load_relaxed(&runner->tally.started)) - before;
 	}
 	faas__mutex_lock(&function->mu);
 	/* A cold batch whose only invocation was taken by others never had its init. */
@@ -500,12 +510,14 @@ static bool run_batch(struct runner *runner, faas_function *function, struct cho
 	store_relaxed(&runner->batch_end, 0);
 	store_relaxed(&runner->batch_next, 0);
 	took = runner->now - began;
+	if (took >= TICK_NS)
+		faas__monitor_calm_no_more(executor);
 	if (count > 0 && !choice->is_cold)
 		learn(function, took, count);
 	freed = held - rest.load;
 	faas__queue_end_rest(function, held, rest.load);
 	store_relaxed(&runner->batch_rest, 0);
-	if (i == end && started == STARTED && ran == RAN && choose_again(function, runner, choice)) {
+	if (i == end && started == STARTED && ran == RAN && choose_again(function, runner, choice, took)) {
 		bool wakes = false;
 
 		/* Others are to have the turn, too, if this thread has kept it and should do so no more. */
@@ -554,7 +566,7 @@ static bool carry_out(struct runner *runner, faas_function *function, struct cho
 	return false;
 }
 
-static bool take(struct turn *turn, struct thread *thread)
+bool faas__function_take(struct turn *turn, struct thread *thread)
 {
 	faas_function *function = container_of(turn, faas_function, turn);
 	struct runner *runner = faas__runner_from(thread);
@@ -573,7 +585,7 @@ static bool take(struct turn *turn, struct thread *thread)
 	gave_share = faas__share_was_unused(function);
 	faas__function_unlock_and_finish(function);
 	if (choice.goes_on)
-		faas__turn_again(executor, turn, choice.worth_waking);
+		faas__turn_again(executor, turn, thread, choice.worth_waking);
 	if (unlikely(gave_share))
 		faas__share_tell(runner->runtime);
 	was_done = choice.step != STEP_NOTHING || choice.expired;
@@ -583,5 +595,3 @@ static bool take(struct turn *turn, struct thread *thread)
 	faas_function_unref(function);
 	return was_done;
 }
-
-const struct turn_ops faas__function_turn_ops = {.take = take};

@@ -81,6 +81,8 @@ static void thread_begin(struct thread *thread)
 
 	runner->base = (struct frame){.runtime = runtime, .runner = runner, .kind = FRAME_THREAD};
 	faas__frame_push(&runner->base);
+	/* C libraries make something ready at a thread's first allocation: now, while no lock is held. */
+	faas__free(&runtime->allocator, faas__alloc(&runtime->allocator, 1), 1);
 	if (runtime->on_thread_start)
 		runtime->on_thread_start(runtime->thread_user);
 }
@@ -295,18 +297,23 @@ static void last_left(struct thread *thread)
 	faas__runtime_tear_down(faas__runner_from(thread)->runtime, thread);
 }
 
-const struct executor_ops faas__runner_ops = {
-	.thread_new = thread_new,
-	.thread_free = thread_free,
-	.thread_begin = thread_begin,
-	.thread_end = thread_end,
-	.thread_unlisted = thread_unlisted,
-	.expire = expire,
-	.is_ahead = is_ahead,
-	.hand_back = hand_back,
-	.trim = trim,
-	.last_left = last_left,
-};
+/* A constant table of them would have to be relocated, which takes more room. */
+struct executor_ops faas__runner_ops(void)
+{
+	struct executor_ops ops;
+
+	ops.thread_new = thread_new;
+	ops.thread_free = thread_free;
+	ops.thread_begin = thread_begin;
+	ops.thread_end = thread_end;
+	ops.thread_unlisted = thread_unlisted;
+	ops.expire = expire;
+	ops.is_ahead = is_ahead;
+	ops.hand_back = hand_back;
+	ops.trim = trim;
+	ops.last_left = last_left;
+	return ops;
+}
 
 /* ---- Guests ------------------------------------------------------------------------------------------------------ */
 

@@ -58,8 +58,9 @@ struct runner {
 	struct faas_context contexts[THREAD_DEPTH];
 };
 
-extern const struct executor_ops faas__runner_ops;
-extern const struct turn_ops faas__function_turn_ops;
+struct executor_ops faas__runner_ops(void);
+/* A turn of a function (run.c). */
+faas__take_fn faas__function_take;
 
 static inline struct runner *faas__runner_from(struct thread *thread)
 {

@@ -242,7 +242,7 @@ static int make_executor(faas_runtime *runtime, const faas_runtime_config *confi
 {
 	int32_t cpus = faas__cpu_count();
 	struct executor_config settings = {
-		.ops = &faas__runner_ops,
+		.ops = faas__runner_ops(),
 		.allocator = &runtime->allocator,
 		.clock = runtime->clock,
 		.threads = count_or(config->threads, cpus),

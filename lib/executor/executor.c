@@ -75,7 +75,7 @@ void faas__executor_stop(struct executor *executor)
 	faas__mutex_lock(&executor->threads_mu);
 	store_seq_cst(&executor->is_stopping, 1);
 	faas__mutex_unlock(&executor->threads_mu);
-	while (faas__thread_wake_parked(executor))
+	while (faas__thread_wake_parked(executor, -1))
 		continue;
 }
 

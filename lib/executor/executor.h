@@ -114,17 +114,17 @@ static inline bool faas__slot_is_running(const struct slot *slot)
 #define TURN_READY 1u
 #define TURN_BLOCKED 2u
 
-struct turn_ops {
-	/* Takes one turn on `thread`: says how the turn goes on, then works. No lock is held. True: something was done. */
-	bool (*take)(struct turn *turn, struct thread *thread);
-};
+struct turn;
+
+/* Takes one turn on `thread`: says how the turn goes on, then works. No lock is held. True: something was done. */
+typedef bool faas__take_fn(struct turn *turn, struct thread *thread);
 
 struct turn {
 	atomic_u32 state;           /* producers look at it, */
 	_Atomic(struct turn *) next_arrived; /* and who made it ready writes this; in `soon` it is under run_queue.mu; the rest is for
 	                               those who take turns */
 	struct heap_node node;      /* under run_queue.mu */
-	const struct turn_ops *ops; /* fixed after init */
+	faas__take_fn *take;        /* fixed after init */
 	atomic_i64 used;            /* virtual time: thread time used while others wanted some, divided by weight */
 	atomic_u32 weight;          /* share of thread time; 100 is common */
 	atomic_u32 expected_ns;     /* how long one is known to take; 0: perhaps long */
@@ -152,17 +152,17 @@ static inline bool faas__run_queue_has_turns(struct run_queue *queue)
 	return load_seq_cst(&queue->arrived) != NULL || load_seq_cst(&queue->count) > 0;
 }
 
-void faas__turn_init(struct turn *turn, const struct turn_ops *ops, uint32_t weight);
+void faas__turn_init(struct turn *turn, faas__take_fn *take, uint32_t weight);
 
 /* Makes an idle (or blocked) turn ready and wakes a thread for it if one is needed. */
 void faas__turn_kick(struct executor *executor, struct turn *turn);
 void faas__turn_unblock(struct executor *executor, struct turn *turn);
 
 /*
- * For the thread that took it: back into the run queue. `wake`: worth another thread's while; if not, this thread means
- * to come back for it, and the monitor sees to it if that takes long.
+ * For the thread that took it (NULL: it holds a lock): back into the run queue. `wake`: worth another thread's while; if
+ * not, this thread means to come back for it, and the monitor sees to it if that takes long.
  */
-void faas__turn_again(struct executor *executor, struct turn *turn, bool wake);
+void faas__turn_again(struct executor *executor, struct turn *turn, struct thread *thread, bool wake);
 
 /* For the thread that took it, which must look once more for work (and kick) after this one. */
 static inline void faas__turn_idle(struct turn *turn)
@@ -222,6 +222,7 @@ struct thread {
 	struct list node;               /* under threads_mu: in executor.threads or .left */
 	uint64_t visited;               /* under threads_mu: the last visit that saw it */
 	struct os_thread handle;        /* pool threads; fixed before the thread is listed */
+	struct os_thread self;          /* the same; fixed before the thread is parked */
 	struct thread *parked_below;    /* under idle_mu */
 	bool is_parked;                 /* under idle_mu: on the stack of parked threads */
 	int parked_cpu;                 /* under idle_mu: the processor that it was on */
@@ -268,17 +269,18 @@ struct monitor {
 	atomic_u32 is_stopping; /* who stops it writes */
 	atomic_i64 wake_at;    /* monitor writes: until when it sleeps; TIME_NEVER also while it is awake */
 	atomic_u32 is_ticking; /* monitor writes: it looks every TICK_NS; TICKING_CALMLY: every few */
-	atomic_u32 wants_thread;
+	atomic_u32 wants_thread; /* 0: nobody does; else 2 and the processor of whoever does, or -1 */
 	atomic_u32 is_relied_on; /* since the last look a turn became ready, and was left to a quick thread */
 	int64_t trim_due;      /* monitor only; 0: none */
 	uint32_t trims_left;   /* monitor only */
-	uint32_t waited_ticks; /* monitor only: ticks in a row that saw turns waiting */
-	uint32_t calm_ticks;   /* monitor only: looks in a row that found nothing to do */
+	uint32_t waited_ticks; /* monitor only: ticks in a row that saw turns waiting, */
+	int64_t ticked_at;     /* the last of them at this time */
+	uint32_t calm_ticks;   /* monitor only: looks that found nothing to do, since one that did */
 	uint64_t seen_taken;   /* monitor only: turns taken, and times a thread went on without one, at the last look */
 };
 
 struct executor {
-	const struct executor_ops *ops;
+	struct executor_ops ops;
 	const struct allocator *allocator;
 	faas_clock *clock;        /* NULL: the system's */
 	int32_t base_threads;     /* 0: manual mode */
@@ -320,7 +322,7 @@ struct executor {
 };
 
 struct executor_config {
-	const struct executor_ops *ops;
+	struct executor_ops ops;
 	const struct allocator *allocator;
 	faas_clock *clock;
 	int32_t threads, max_threads, max_overruns, spin_us;
@@ -395,16 +397,19 @@ static inline int64_t faas__executor_looking(struct executor *executor)
 /* A turn became ready: wakes or starts a thread unless one will come by soon. */
 void faas__executor_wake(struct executor *executor);
 
-/* More is ready than those at work will have done soon: the same, unless one looks around or is on its way. */
-void faas__executor_wake_more(struct executor *executor);
+/*
+ * More is ready than those at work will have done soon: the same, unless one looks around or is on its way. `thread` calls,
+ * and holds no lock; NULL: somebody does.
+ */
+void faas__executor_wake_more(struct executor *executor, struct thread *thread);
 
 static inline bool faas__thread_is_idle(const struct thread *thread)
 {
 	return (load_seq_cst(&thread->state) & THREAD_IDLE) != 0;
 }
 
-/* Wakes one that is parked. False: none is. */
-bool faas__thread_wake_parked(struct executor *executor);
+/* Wakes one that is parked, not on the processor `cpu` (-1: on any). False: none is. */
+bool faas__thread_wake_parked(struct executor *executor, int cpu);
 
 /* For a pool thread that took a turn: this one may take long after all. */
 void faas__thread_slow_down(struct thread *thread);
@@ -451,13 +456,23 @@ static inline void faas__monitor_tick_soon(struct executor *executor)
 		faas__monitor_poke(executor);
 }
 
+/* An attempt took so long that it may have been blocked: calm looks are too far apart to see anybody in one attempt twice. */
+static inline void faas__monitor_calm_no_more(struct executor *executor)
+{
+	if (unlikely(load_seq_cst(&executor->monitor.is_ticking) == TICKING_CALMLY))
+		faas__monitor_poke(executor);
+}
+
 /* What the monitor does at `now`, for manual mode and for the monitor itself: due deadlines and timers. */
 void faas__executor_fire(struct executor *executor, int64_t now);
 /* The earliest deadline of what runs, or timer; TIME_NEVER: none. */
 int64_t faas__executor_next_due(struct executor *executor);
 
-/* Starts one thread. For the monitor. */
-void faas__thread_start_one(struct executor *executor);
+/*
+ * Starts a thread, if there are fewer than `most`, on another processor than `cpu` (-1: unknown). No lock is held. False: there
+ * is none more; who saw this one on its way relied on it, and the monitor is to look.
+ */
+bool faas__thread_start_one(struct executor *executor, uint32_t most, int cpu);
 /* Joins threads that have left. For the monitor and for join. */
 void faas__threads_reap(struct executor *executor);
 

@@ -23,8 +23,8 @@
 #include "executor/executor.h"
 
 #define TRIM_NS 200000000
-#define CALM_TICKS 8     /* after so many looks that found nothing to do, the next ones come half as often, */
-#define LONGEST_SHIFT 3u /* but not less often than every eighth */
+#define CALM_TICKS 3     /* after so many looks that found nothing to do, the next ones come half as often, */
+#define LONGEST_SHIFT 5u /* but not less often than every 32nd */
 
 /* ---- Deadlines --------------------------------------------------------------------------------------------------- */
 
@@ -64,7 +64,7 @@ static void expire_due(struct executor *executor, int64_t now)
 	while (claim_one_due(executor, now, &thread, &slot, &attempt)) {
 		/* It fires once: what is given up has no deadline any more. */
 		store_relaxed(&slot->deadline, TIME_NEVER);
-		executor->ops->expire(thread, attempt, now);
+		executor->ops.expire(thread, attempt, now);
 		faas__slot_let_go(slot);
 	}
 }
@@ -246,7 +246,7 @@ static bool is_any_ahead(struct executor *executor)
 
 	faas__mutex_lock(&executor->threads_mu);
 	list_each(node, &executor->threads)
-		ahead = ahead || executor->ops->is_ahead(container_of(node, struct thread, node));
+		ahead = ahead || executor->ops.is_ahead(container_of(node, struct thread, node));
 	faas__mutex_unlock(&executor->threads_mu);
 	return ahead;
 }
@@ -262,7 +262,7 @@ static struct slot *claim_one_ahead(struct executor *executor, struct thread **r
 
 		void *attempt;
 
-		if ((word & SLOT_RUNNING) == 0 || word != thread->seen_word || !executor->ops->is_ahead(thread))
+		if ((word & SLOT_RUNNING) == 0 || word != thread->seen_word || !executor->ops.is_ahead(thread))
 			continue;
 		if (!faas__slot_claim(&thread->slots[0], &attempt))
 			continue;
@@ -281,7 +281,7 @@ static void hand_back_batches(struct executor *executor)
 	struct slot *slot;
 
 	while ((slot = claim_one_ahead(executor, &thread)) != NULL) {
-		executor->ops->hand_back(thread);
+		executor->ops.hand_back(thread);
 		faas__slot_let_go(slot);
 	}
 }
@@ -322,12 +322,19 @@ static void grow(struct executor *executor, const struct census *census, bool st
 {
 	struct monitor *monitor = &executor->monitor;
 	/* Asked for after a turn was put in the queue; so if it was asked for, the turn is seen, or was taken by others. */
-	bool wanted = exchange_seq_cst(&monitor->wants_thread, 0) != 0;
-	bool waits = faas__run_queue_has_turns(&executor->run_queue);
+	uint32_t wanted = exchange_seq_cst(&monitor->wants_thread, 0);
+	int64_t now;
 
-	monitor->waited_ticks = waits ? monitor->waited_ticks + 1 : 0;
-	if (!waits)
+	if (!faas__run_queue_has_turns(&executor->run_queue)) {
+		monitor->waited_ticks = 0;
 		return;
+	}
+	/* Pokes make it look more often; and a host's clock may stand still. */
+	now = faas__clock_now(NULL);
+	if (now - monitor->ticked_at >= TICK_NS / 2) {
+		monitor->waited_ticks++;
+		monitor->ticked_at = now;
+	}
 	if (faas__executor_looking(executor) > 0)
 		return;
 	if (load_seq_cst(&executor->parked_count) > 0) {
@@ -336,9 +343,9 @@ static void grow(struct executor *executor, const struct census *census, bool st
 		 * to be ready just now.
 		 */
 		if (stands_still || (monitor->waited_ticks > 1 && census->active < (int64_t)executor->cpus))
-			(void)faas__thread_wake_parked(executor);
+			(void)faas__thread_wake_parked(executor, -1);
 	} else if ((wanted || monitor->waited_ticks > 1) && may_grow(executor, census)) {
-		faas__thread_start_one(executor);
+		(void)faas__thread_start_one(executor, (uint32_t)census->total + 1, (int)wanted - 2);
 	}
 }
 
@@ -365,9 +372,9 @@ static int64_t later(int64_t now, int64_t duration)
 
 /*
  * When to look again while work waits or a time is published; TIME_NEVER. Each look takes a processor from a thread for a
- * moment. Where all threads there are to be have been seen at work for a while, one attempt after the other, and nothing
- * was taken ahead that could have to be handed back, fewer looks will do: who blocks then is seen a little later, but
- * looked at again as soon as before.
+ * moment. Where all threads there are to be have been seen at work for a while, one attempt after the other, nothing
+ * was taken ahead that could have to be handed back, and nobody is relied on to be quick, fewer looks will do: who blocks
+ * then is seen a little later (faas__monitor_calm_no_more), but looked at again as soon as before.
  */
 static int64_t tick_ns(struct executor *executor, const struct census *census, bool stands_still)
 {
@@ -376,13 +383,15 @@ static int64_t tick_ns(struct executor *executor, const struct census *census, b
 	bool wants_thread = load_seq_cst(&monitor->wants_thread) != 0;
 	bool is_relied_on = exchange_seq_cst(&monitor->is_relied_on, 0) != 0;
 
-	if (stands_still || census->is_long || is_ahead || publishes || wants_thread || monitor->waited_ticks == 1 ||
-	    census->running < executor->base_threads)
+	if (stands_still || census->is_long || census->running < executor->base_threads || monitor->waited_ticks <= 1)
 		monitor->calm_ticks = 0;
-	else if (monitor->calm_ticks < CALM_TICKS * LONGEST_SHIFT)
-		monitor->calm_ticks++;
 	if (!faas__run_queue_has_turns(&executor->run_queue) && !publishes && !wants_thread && !is_ahead && !is_relied_on)
 		return TIME_NEVER;
+	/* This may just happen to be so at this moment. */
+	if (publishes || wants_thread || is_ahead || load_seq_cst(&executor->attentive) != 0)
+		return TICK_NS;
+	if (monitor->calm_ticks < CALM_TICKS * LONGEST_SHIFT)
+		monitor->calm_ticks++;
 	return TICK_NS << monitor->calm_ticks / CALM_TICKS;
 }
 
@@ -399,7 +408,7 @@ static void trim(struct executor *executor, int64_t now, bool is_busy)
 		monitor->trim_due = now + TRIM_NS;
 	if (now < monitor->trim_due)
 		return;
-	executor->ops->trim(executor);
+	executor->ops.trim(executor);
 	monitor->trims_left -= !is_busy;
 	monitor->trim_due = monitor->trims_left > 0 ? now + TRIM_NS : 0;
 }
@@ -419,6 +428,8 @@ static int64_t look(struct executor *executor, bool was_poked, bool *was_busy)
 	hand_back_batches(executor);
 	census = take_census(executor, load_relaxed(&monitor->is_ticking) != 0);
 	taken += census.stays;
+	if (was_poked)
+		monitor->calm_ticks = 0;
 	stands_still = taken == monitor->seen_taken;
 	monitor->seen_taken = taken;
 	grow(executor, &census, stands_still);
@@ -473,7 +484,10 @@ int faas__monitor_start(struct executor *executor)
 {
 	int error = faas__thread_start(&executor->monitor.handle, 0, monitor_main, executor);
 
-	/* Systems tend to begin a thread on its maker's processor, where it would wait while the host makes its first events. */
+	/*
+	 * Systems tend to begin a thread on its maker's processor, where it would wait while the host makes its first events. So it
+	 * runs, and sleeps, before that; and wakes where whoever wakes it is, whom it can push off, rather than a pool thread.
+	 */
 	faas__thread_yield();
 	return error;
 }

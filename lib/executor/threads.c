@@ -24,7 +24,8 @@
  * without another one while no other is ready (faas__thread_stays); and should it be held up, the monitor sees that nobody
  * takes a turn or goes on, and calls one.
  *
- * Threads are started by the monitor alone: emitters never pay for it, and a failure is tried again at the next tick.
+ * Threads are started by the monitor, and by pool threads that find more than they can do: emitters never pay for it, and
+ * a failure is tried again at the next tick. From its start on a thread counts as one that has been woken.
  */
 #include "executor/executor.h"
 
@@ -41,10 +42,16 @@ int faas__thread_init(struct thread *thread, struct executor *executor, bool is_
 	return faas__parking_init(&thread->parking);
 }
 
-void faas__thread_deinit(struct thread *thread)
+/* They use its handle and what it sleeps on. */
+static void await_wakers(const struct thread *thread)
 {
 	while (load_acquire(&thread->wakers) != 0)
 		faas__thread_yield();
+}
+
+void faas__thread_deinit(struct thread *thread)
+{
+	await_wakers(thread);
 	faas__parking_deinit(&thread->parking);
 }
 
@@ -111,10 +118,14 @@ static void set_state(struct thread *thread, uint64_t state)
 		add_seq_cst(&thread->executor->attentive, adds);
 }
 
-/* Counts the thread as attentive from now on: no second one is woken while the first is on its way. */
-bool faas__thread_wake_parked(struct executor *executor)
+/*
+ * Counts the thread as attentive from now on: no second one is woken while the first is on its way. `cpu`: where it would push
+ * off its waker, which is at work for long; -1: anywhere.
+ */
+bool faas__thread_wake_parked(struct executor *executor, int cpu)
 {
 	struct thread **at, *thread;
+	bool is_kept_off;
 
 	faas__mutex_lock(&executor->idle_mu);
 	at = find_parked(executor);
@@ -129,7 +140,10 @@ bool faas__thread_wake_parked(struct executor *executor)
 	if (!thread)
 		return false;
 	add_seq_cst(&executor->attentive, THREAD_WOKEN);
+	is_kept_off = faas__thread_keep_off(&thread->self, cpu);
 	faas__parking_wake(&thread->parking);
+	if (is_kept_off)
+		faas__thread_let_go(&thread->self, cpu);
 	/* It may be up and away by now, and so it does not go before its wakers have. */
 	sub_acq_rel(&thread->wakers, 1);
 	return true;
@@ -150,20 +164,27 @@ void faas__executor_wake(struct executor *executor)
 	if ((attentive & LOOKING_MASK) != 0)
 		return;
 	if (attentive == 0)
-		faas__executor_wake_more(executor);
+		faas__executor_wake_more(executor, NULL);
 	else
 		leave_to_quick(executor);
 }
 
-void faas__executor_wake_more(struct executor *executor)
+void faas__executor_wake_more(struct executor *executor, struct thread *thread)
 {
+	bool is_at_work;
+	int cpu;
+
 	if (faas__executor_is_manual(executor) ||
 	    (load_seq_cst(&executor->attentive) & (LOOKING_MASK | WOKEN_MASK)) != 0)
 		return;
-	if (load_seq_cst(&executor->parked_count) > 0 && faas__thread_wake_parked(executor))
+	is_at_work = thread && !thread->is_guest;
+	cpu = faas__thread_cpu();
+	if (load_seq_cst(&executor->parked_count) > 0 && faas__thread_wake_parked(executor, is_at_work ? cpu : -1))
 		return;
 	if ((int64_t)load_relaxed(&executor->thread_count) < executor->base_threads) {
-		store_seq_cst(&executor->monitor.wants_thread, 1);
+		if (is_at_work && faas__thread_start_one(executor, (uint32_t)executor->base_threads, cpu))
+			return;
+		store_seq_cst(&executor->monitor.wants_thread, (uint32_t)(cpu + 2));
 		faas__monitor_poke(executor);
 		return;
 	}
@@ -262,7 +283,7 @@ void faas__thread_stays(struct thread *thread, const struct turn *turn, bool wak
 	if (load_relaxed(&turn->expected_ns) == 0)
 		faas__thread_slow_down(thread);
 	if (wake && faas__run_queue_has_turns(&thread->executor->run_queue))
-		faas__executor_wake_more(thread->executor);
+		faas__executor_wake_more(thread->executor, thread);
 }
 
 /*
@@ -279,7 +300,7 @@ static struct turn *begin(struct executor *executor, struct thread *thread, stru
 	if (!faas__run_queue_has_turns(&executor->run_queue))
 		return turn;
 	if (load_relaxed(&executor->run_queue.expected_ns) > WORTH_WAKING_NS)
-		faas__executor_wake_more(executor);
+		faas__executor_wake_more(executor, thread);
 	leave_to_quick(executor);
 	return turn;
 }
@@ -332,7 +353,7 @@ static void leave(struct executor *executor, struct thread *thread)
 
 	faas__mutex_lock(&executor->threads_mu);
 	list_remove(&thread->node);
-	executor->ops->thread_unlisted(thread);
+	executor->ops.thread_unlisted(thread);
 	is_last = sub_seq_cst(&executor->thread_count, 1) == 1 && executor->is_detached;
 	/* The last one is joined by nobody: the monitor would wait for it, and it for the monitor. */
 	if (!is_last)
@@ -342,7 +363,7 @@ static void leave(struct executor *executor, struct thread *thread)
 	faas__mutex_unlock(&executor->threads_mu);
 	if (is_last) {
 		faas__thread_detach_self();
-		executor->ops->last_left(thread);
+		executor->ops.last_left(thread);
 	} else if (!stops) {
 		/* To be joined soon, even where everything else rests. */
 		faas__monitor_poke(executor);
@@ -359,11 +380,12 @@ static void *thread_main(void *arg)
 	struct turn *turn;
 
 	faas__thread_set_name(executor->thread_name);
+	thread->self = faas__thread_self();
 	store_relaxed(&thread->number, faas__thread_number());
-	executor->ops->thread_begin(thread);
+	executor->ops.thread_begin(thread);
 	while ((turn = await_turn(executor, thread)) != NULL)
-		(void)turn->ops->take(turn, thread);
-	executor->ops->thread_end(thread);
+		(void)turn->take(turn, thread);
+	executor->ops.thread_end(thread);
 	leave(executor, thread);
 	return NULL;
 }
@@ -374,29 +396,36 @@ static void raise_peak(struct executor *executor, uint32_t count)
 		store_relaxed(&executor->threads_peak, count);
 }
 
-void faas__thread_start_one(struct executor *executor)
+bool faas__thread_start_one(struct executor *executor, uint32_t most, int cpu)
 {
-	struct thread *thread = executor->ops->thread_new(executor);
-	int error = FAAS_ETHREAD;
+	struct thread *thread = executor->ops.thread_new(executor);
+	bool is_wanted = true, starts = false;
 
-	if (!thread) {
+	if (thread) {
+		/* It is on its way from now on, as if it had been woken. */
+		store_relaxed(&thread->state, THREAD_WOKEN);
+		add_seq_cst(&executor->attentive, THREAD_WOKEN);
+		/* Under the lock, so that the thread is listed before it can leave. */
+		faas__mutex_lock(&executor->threads_mu);
+		is_wanted = !is_stopping(executor) && load_relaxed(&executor->thread_count) < most;
+		if (is_wanted)
+			starts = faas__thread_start(&thread->handle, executor->stack_bytes, thread_main, thread) == FAAS_OK;
+		if (starts) {
+			list_push_back(&executor->threads, &thread->node);
+			raise_peak(executor, add_relaxed(&executor->thread_count, 1) + 1);
+			add_relaxed(&executor->threads_started, 1);
+			if (faas__thread_keep_off(&thread->handle, cpu))
+				faas__thread_let_go(&thread->handle, cpu);
+		}
+		faas__mutex_unlock(&executor->threads_mu);
+		if (!starts) {
+			sub_seq_cst(&executor->attentive, THREAD_WOKEN);
+			executor->ops.thread_free(thread);
+		}
+	}
+	if (!starts && is_wanted)
 		add_relaxed(&executor->thread_failures, 1);
-		return;
-	}
-	/* Under the lock, so that the thread is listed before it can leave. */
-	faas__mutex_lock(&executor->threads_mu);
-	if (!is_stopping(executor))
-		error = faas__thread_start(&thread->handle, executor->stack_bytes, thread_main, thread);
-	if (error == FAAS_OK) {
-		list_push_back(&executor->threads, &thread->node);
-		raise_peak(executor, add_relaxed(&executor->thread_count, 1) + 1);
-		add_relaxed(&executor->threads_started, 1);
-	}
-	faas__mutex_unlock(&executor->threads_mu);
-	if (error == FAAS_OK)
-		return;
-	add_relaxed(&executor->thread_failures, 1);
-	executor->ops->thread_free(thread);
+	return starts;
 }
 
 void faas__threads_reap(struct executor *executor)
@@ -411,8 +440,9 @@ void faas__threads_reap(struct executor *executor)
 		if (!node)
 			return;
 		thread = container_of(node, struct thread, node);
+		await_wakers(thread);
 		faas__thread_join(&thread->handle);
-		executor->ops->thread_free(thread);
+		executor->ops.thread_free(thread);
 	}
 }
 
@@ -427,7 +457,7 @@ void faas__executor_remove_guest(struct executor *executor, struct thread *threa
 {
 	faas__mutex_lock(&executor->threads_mu);
 	list_remove(&thread->node);
-	executor->ops->thread_unlisted(thread);
+	executor->ops.thread_unlisted(thread);
 	faas__mutex_unlock(&executor->threads_mu);
 }
 
@@ -436,7 +466,7 @@ bool faas__executor_step(struct executor *executor, struct thread *thread)
 	struct turn *turn;
 
 	while ((turn = faas__turn_next(executor)) != NULL)
-		if (turn->ops->take(turn, thread))
+		if (turn->take(turn, thread))
 			return true;
 	return false;
 }

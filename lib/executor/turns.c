@@ -30,10 +30,10 @@
 #define PERHAPS_LONG_NS 1000000   /* what a turn of which nothing is known counts as */
 #define LINES_AHEAD 5             /* of what a turn is part of, from its node on */
 
-seldom void faas__turn_init(struct turn *turn, const struct turn_ops *ops, uint32_t weight)
+seldom void faas__turn_init(struct turn *turn, faas__take_fn *take, uint32_t weight)
 {
 	turn->node.prev = NULL;
-	turn->ops = ops;
+	turn->take = take;
 	store_relaxed(&turn->state, TURN_IDLE);
 	store_relaxed(&turn->weight, weight);
 	store_relaxed(&turn->used, 0);
@@ -131,11 +131,11 @@ seldom void faas__turn_unblock(struct executor *executor, struct turn *turn)
 		make_ready(executor, turn, TURN_BLOCKED);
 }
 
-void faas__turn_again(struct executor *executor, struct turn *turn, bool wake)
+void faas__turn_again(struct executor *executor, struct turn *turn, struct thread *thread, bool wake)
 {
 	insert(&executor->run_queue, turn);
 	if (wake)
-		faas__executor_wake_more(executor);
+		faas__executor_wake_more(executor, thread);
 	else if (!faas__executor_is_manual(executor))
 		faas__monitor_tick(executor);
 }
