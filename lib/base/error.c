@@ -5,6 +5,7 @@
  */
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "faas/common.h"
 
@@ -76,34 +77,34 @@ static const struct texts texts = {
 
 static const struct {
 	int16_t code;
-	uint16_t name, text; /* where they begin in texts */
+	uint16_t at; /* where its name begins in texts; what it means stands behind that */
 } errors[] = {
-#define ERROR(code, text) {code, offsetof(struct texts, name_##code), offsetof(struct texts, text_##code)},
+#define ERROR(code, text) {code, offsetof(struct texts, name_##code)},
 	ERRORS
 #undef ERROR
 };
 
-static const char *at(uint16_t offset)
+/* NULL: there is no such code. */
+static const char *name_of(int code)
 {
-	return (const char *)&texts + offset;
+	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++)
+		if (errors[i].code == code)
+			return (const char *)&texts + errors[i].at;
+	return NULL;
 }
-
-#define ERROR_COUNT (sizeof(errors) / sizeof(errors[0]))
 
 const char *faas_strerror(int code)
 {
-	for (size_t i = 0; i < ERROR_COUNT; i++)
-		if (errors[i].code == code)
-			return at(errors[i].text);
-	return "unknown error";
+	const char *name = name_of(code);
+
+	return name ? name + strlen(name) + 1 : "unknown error";
 }
 
 const char *faas_error_name(int code)
 {
-	for (size_t i = 0; i < ERROR_COUNT; i++)
-		if (errors[i].code == code)
-			return at(errors[i].name);
-	return "FAAS_EUNKNOWN";
+	const char *name = name_of(code);
+
+	return name ? name : "FAAS_EUNKNOWN";
 }
 
 int faas_version(void)

@@ -124,6 +124,8 @@ static inlined int call_user(faas_context *context, struct slot *slot, const faa
 		rc = context->function->handler(context, event);
 	else
 		rc = context->function->init(context, &context->worker->state);
+	/* The takers' line, for the lock, which comes after the last one of a batch: another thread may have it. */
+	prefetch_to_write(&context->function->inbox_out);
 	*now = faas__stopwatch_now(&runner->watch, *now);
 	faas__slot_end(slot);
 	return rc;
@@ -382,8 +384,6 @@ uint32_t faas__attempt_run_plain(struct runner *runner, faas_function *function,
 		store_relaxed(&invocation->state, PHASE_RUNNING);
 		begin_attempt(context, runner->now - event->stamp_ns, tally);
 		rc = call_user(context, slot, event, &runner->now);
-		/* For the lock, which comes after the last one: the takers' line, which another thread may have. */
-		prefetch_to_write(&function->inbox_out);
 		if (unlikely(!is_plain_success(context, rc, runner->now))) {
 			come_out(context, &frame);
 			*ret_ran = end_run(context, rc, runner->now, tally);

@@ -43,7 +43,7 @@ int faas__thread_init(struct thread *thread, struct executor *executor, bool is_
 }
 
 /* They use its handle and what it sleeps on. */
-static void await_wakers(const struct thread *thread)
+seldom static void await_wakers(const struct thread *thread)
 {
 	while (load_acquire(&thread->wakers) != 0)
 		faas__thread_yield();
@@ -169,25 +169,32 @@ void faas__executor_wake(struct executor *executor)
 		leave_to_quick(executor);
 }
 
+/* Wakes one, or sees to it that one is started. False: none is parked, and all there are to be have been. */
+static bool call_one(struct executor *executor, const struct thread *thread)
+{
+	const bool is_at_work = thread && !thread->is_guest;
+	const int cpu = faas__thread_cpu();
+
+	if (load_seq_cst(&executor->parked_count) > 0 && faas__thread_wake_parked(executor, is_at_work ? cpu : -1))
+		return true;
+	if ((int64_t)load_relaxed(&executor->thread_count) >= executor->base_threads)
+		return false;
+	if (!is_at_work || !faas__thread_start_one(executor, (uint32_t)executor->base_threads, cpu)) {
+		store_seq_cst(&executor->monitor.wants_thread, (uint32_t)(cpu + 2));
+		faas__monitor_poke(executor);
+	}
+	return true;
+}
+
 void faas__executor_wake_more(struct executor *executor, struct thread *thread)
 {
-	bool is_at_work;
-	int cpu;
-
 	if (faas__executor_is_manual(executor) ||
 	    (load_seq_cst(&executor->attentive) & (LOOKING_MASK | WOKEN_MASK)) != 0)
 		return;
-	is_at_work = thread && !thread->is_guest;
-	cpu = faas__thread_cpu();
-	if (load_seq_cst(&executor->parked_count) > 0 && faas__thread_wake_parked(executor, is_at_work ? cpu : -1))
+	if ((load_seq_cst(&executor->parked_count) > 0 ||
+	     (int64_t)load_relaxed(&executor->thread_count) < executor->base_threads) &&
+	    call_one(executor, thread))
 		return;
-	if ((int64_t)load_relaxed(&executor->thread_count) < executor->base_threads) {
-		if (is_at_work && faas__thread_start_one(executor, (uint32_t)executor->base_threads, cpu))
-			return;
-		store_seq_cst(&executor->monitor.wants_thread, (uint32_t)(cpu + 2));
-		faas__monitor_poke(executor);
-		return;
-	}
 	/* Everybody is busy; should they turn out to be blocked, the monitor adds threads. */
 	faas__monitor_tick(executor);
 }
