@@ -234,6 +234,7 @@ struct faas_function {
 	atomic_u32 chores;         /* something besides events wants a turn */
 	struct list node;          /* under runtime.functions_mu: in function_list */
 	struct list bindings;      /* under route.mu */
+	faas_init_fn *init;        /* fixed */
 
 	/* the takers' line: what each of them writes, and the lock, whose last words are not used */
 	on_own_line struct mpsc_out inbox_out; /* all from here on under mu, unless something else is said */
@@ -257,7 +258,6 @@ struct faas_function {
 	int64_t taken_at;          /* when a batch was taken last */
 	int64_t rate_at;           /* when the bucket is as good as empty; see rate.c */
 	int64_t rate_due;          /* a token that the turn waits for; TIME_NEVER: none */
-	faas_init_fn *init;        /* fixed */
 	faas_fini_fn *fini;        /* fixed */
 	int64_t init_deadline_ns;  /* fixed; TIME_NEVER: none */
 	int64_t init_backoff_ns;   /* fixed; TIME_NEVER: none */
