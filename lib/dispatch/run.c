@@ -10,14 +10,14 @@
  * worker and slot from batch to batch, by the function's lock alone (choose_again): with slow handlers, and in a stream.
  *
  * Where events come in a stream and handlers are fast, two things keep emitters and takers out of each other's lines: a
- * thread waits a moment for a batch worth taking (linger_ns), and keeps the turn to itself, blocked, as long as its batches
+ * thread waits a moment for a batch worth taking (linger.c), and keeps the turn to itself, blocked, as long as its batches
  * are long and little stands behind them (keeps_turn). Who keeps the turn has taken something ahead: so hand_back comes, and
  * opens it up, where a handler takes long.
  *
  * Attempts of a batch follow each other: the end of one is the start of the next, so the stopwatch is read once per
  * attempt. Nothing else is shared per event: counts go to the batch's tally, the deadline to the thread's slot.
  *
- * slot.c has slots and workers, attempt.c the single attempt, nest.c runs for waiters.
+ * slot.c has slots and workers, attempt.c the single attempt, linger.c how a thread waits for events, nest.c runs for waiters.
  */
 #include <string.h>
 
@@ -30,12 +30,6 @@
 #define WORTH_CALLING_NS 50000 /* of fast handlers behind this thread: waking takes some 6 us, and 10 until the other is there */
 #define STREAM_EVENTS 8       /* in a batch: then they come in a stream */
 #define FEW_EVENTS 4          /* in a batch: then two threads that come for the next one seldom meet at the function's lock */
-#define LINGER_EVENTS 64      /* for which a thread lingers */
-#define LINGER_NS 6000        /* at most */
-#define LINGER_LOOKS 200      /* at the clock */
-#define STREAM_NS 500         /* between events: likewise */
-#define PUSH_YIELDS 2u        /* a thread gives way so often to somebody who is pushing; */
-#define PUSH_WAITS 64u        /* after that every so many times */
 #define TURN_NS 300           /* that a turn takes beside its handlers */
 #define LEAST_CHARGE_NS 100   /* for an event, so that turns and weights count where the clock stands still */
 
@@ -354,66 +348,6 @@ seldom static void retire(faas_function *function, struct worker *worker, enum r
 	faas__function_unlock_and_finish(function);
 }
 
-/*
- * How long to wait for more. Where events come so fast that a batch would find a few at a time, emitters and this thread
- * would spend most of their time on fetching each other's lines; a batch that is allowed to grow for a moment touches
- * them once.
- */
-static int64_t linger_ns(faas_function *function, int64_t now) holds_lock(function->mu)
-{
-	int64_t since = now - function->taken_at;
-	int64_t events;
-
-	if (since > LINGER_EVENTS * STREAM_NS || function->runtime->executor.spin_ns == 0)
-		return 0;
-	events = (int64_t)faas__queue_runnable(function);
-	if (events < 2 || events >= LINGER_EVENTS || since > events * STREAM_NS)
-		return 0;
-	since = (LINGER_EVENTS - events) * since / events;
-	return since < LINGER_NS ? since : LINGER_NS;
-}
-
-static int64_t linger(faas_runtime *runtime, int64_t now, int64_t ns)
-{
-	const int64_t until = now + ns;
-
-	/* A host's clock may stand still. */
-	for (int looks = 0; looks < LINGER_LOOKS && (now = faas__runtime_now(runtime)) < until; looks++)
-		for (int i = 0; i < 8; i++)
-			cpu_relax();
-	return now;
-}
-
-/* Before a batch is taken. The lock may be dropped meanwhile. */
-static void await_batch(faas_function *function, struct runner *runner) holds_lock(function->mu)
-{
-	int64_t wait_ns;
-
-	if (!is_fast(function))
-		return;
-	wait_ns = linger_ns(function, runner->now);
-	if (wait_ns > 0) {
-		faas__mutex_unlock(&function->mu);
-		runner->now = linger(runner->runtime, runner->now, wait_ns);
-		faas__mutex_lock(&function->mu);
-	}
-	function->taken_at = runner->now;
-}
-
-/*
- * What stands in the queue cannot be reached: somebody is pushing it this moment, or has been pushed off their processor
- * while doing so. Two pool threads that wait for that on one processor would only give way to each other.
- */
-seldom static void await_push(struct runner *runner)
-{
-	uint32_t waits = runner->pushes_awaited++;
-
-	if (waits < PUSH_YIELDS || waits % PUSH_WAITS == 0 || runner->runtime->executor.spin_ns == 0)
-		faas__thread_yield();
-	else
-		cpu_relax();
-}
-
 /* What a choice left to be done without the lock. */
 static void settle_chosen(struct runner *runner, faas_function *function, struct choice *choice)
 	without_lock(function->mu)
@@ -448,7 +382,8 @@ seldom static bool choose_again(faas_function *function, struct runner *runner, 
 	if (took >= TICK_NS || load_relaxed(&runner->tally.samples) + function->batch_most >= BATCH_MAX)
 		faas__tally_fold(function, &runner->tally);
 	runner->now = faas__stopwatch_now(&runner->watch, runner->now);
-	await_batch(function, runner);
+	if (is_fast(function))
+		faas__await_batch(function, runner);
 	choice->count = 0;
 	fill_batch(function, runner, choice, batch_size(function, runner->now));
 	if (choice->count == 0) {
@@ -460,43 +395,78 @@ seldom static bool choose_again(faas_function *function, struct runner *runner, 
 	return true;
 }
 
-/* False: it is over, and the worker has been given back. Else there is a new choice. */
-static bool run_batch(struct runner *runner, faas_function *function, struct choice *choice)
-{
-	struct executor *executor = &runner->runtime->executor;
-	int64_t began = runner->now, took;
-	enum started started = STARTED;
-	enum ran ran = RAN;
-	uint32_t before = TALLY_STARTS(load_relaxed(&runner->tally.started)), count = 0, i, end;
-	struct put_back rest;
-	uint64_t held, freed;
+/* What a batch came to. */
+struct outcome {
+	enum started started;
+	enum ran ran;
+	uint32_t count; /* attempts */
+	uint32_t next;  /* of those taken, the first that was not begun */
+};
 
-	if (choice->count > 1) {
-		faas__executor_publish(executor, runner->now);
-		faas__monitor_tick_soon(executor);
-	}
-	for (i = 0; i < load_relaxed(&runner->batch_end) && started == STARTED && ran == RAN;) {
-		bool is_cold = choice->is_cold && count == 0;
+/* Runs what was taken: all of it, or until there is a reason to leave the rest to others. */
+static void run_taken(struct runner *runner, faas_function *function, const struct choice *choice, struct outcome *outcome)
+{
+	const uint32_t before = TALLY_STARTS(load_relaxed(&runner->tally.started));
+	const int64_t until = runner->now + BATCH_LIMIT_NS;
+
+	while (outcome->next < load_relaxed(&runner->batch_end) && outcome->started == STARTED && outcome->ran == RAN) {
+		bool is_cold = choice->is_cold && outcome->count == 0;
+		const struct taken *taken = &runner->batch[outcome->next];
 
 		/* Unregistered or closed: what was not begun is cancelled. */
 		if (unlikely(load_relaxed(&function->is_closed)))
 			break;
-		if (unlikely(i > 0 && runner->now - began > BATCH_LIMIT_NS))
+		if (unlikely(outcome->next > 0 && runner->now > until))
 			break;
-		if (likely(!is_cold && faas__is_plain(runner->batch[i].invocation))) {
-			i = faas__attempt_run_plain(runner, function, choice->worker, i, began + BATCH_LIMIT_NS, &ran);
+		if (likely(!is_cold && faas__is_plain(taken->invocation))) {
+			outcome->next =
+				faas__attempt_run_plain(runner, function, choice->worker, outcome->next, until, &outcome->ran);
 		} else {
-			store_relaxed(&runner->batch_next, ++i);
-			ran = run_one(runner, function, choice->worker, &runner->batch[i - 1], is_cold, &runner->tally, &started);
+			store_relaxed(&runner->batch_next, ++outcome->next);
+			outcome->ran = run_one(runner, function, choice->worker, taken, is_cold, &runner->tally, &outcome->started);
 		}
-		count = TALLY_STARTS(load_relaxed(&runner->tally.started)) - before;
+		outcome->count = TALLY_STARTS(load_relaxed(&runner->tally.started)) - before;
 	}
+}
+
+/* Goes on with the batch that choose_again has taken: others are to have the turn, too, if this thread has kept it and should
+   do so no more. */
+static void stay(struct runner *runner, faas_function *function, const struct choice *choice, uint64_t freed)
+	drops_lock(function->mu)
+{
+	bool wakes = false;
+
+	if (!keeps_turn(function, choice)) {
+		wakes = is_worth_waking(function);
+		if (load_seq_cst(&function->turn.state) == TURN_BLOCKED && may_go_on(function, runner->now))
+			faas__turn_unblock(&runner->runtime->executor, &function->turn);
+	}
+	faas__mutex_unlock(&function->mu);
+	faas__queue_freed(function, freed);
+	faas__thread_stays(&runner->thread, &function->turn, wakes);
+}
+
+/* False: it is over, and the worker has been given back. Else there is a new choice. */
+static bool run_batch(struct runner *runner, faas_function *function, struct choice *choice)
+{
+	struct executor *executor = &runner->runtime->executor;
+	struct outcome outcome = {.started = STARTED, .ran = RAN};
+	int64_t began = runner->now, took;
+	struct put_back rest;
+	uint64_t held, freed;
+	uint32_t end;
+
+	if (choice->count > 1) {
+		faas__executor_publish(executor, began);
+		faas__monitor_tick_soon(executor);
+	}
+	run_taken(runner, function, choice, &outcome);
 	faas__mutex_lock(&function->mu);
 	/* A cold batch whose only invocation was taken by others never had its init. */
-	if (choice->is_cold && count == 0) {
+	if (choice->is_cold && outcome.count == 0) {
 		function->starting--;
 		function->busy++;
-		started = START_FAILED;
+		outcome.started = START_FAILED;
 	}
 	rest.lost_count = 0;
 	rest.cancelled = NULL;
@@ -504,35 +474,26 @@ static bool run_batch(struct runner *runner, faas_function *function, struct cho
 	end = load_relaxed(&runner->batch_end);
 	held = load_relaxed(&runner->batch_rest);
 	/* Tokens of what was handed back were given back with it. */
-	faas__rate_give_back(function, end - count);
-	if (i < end)
-		faas__queue_put_back(function, runner->batch + i, end - i, &rest);
+	faas__rate_give_back(function, end - outcome.count);
+	if (outcome.next < end)
+		faas__queue_put_back(function, runner->batch + outcome.next, end - outcome.next, &rest);
 	store_relaxed(&runner->batch_end, 0);
 	store_relaxed(&runner->batch_next, 0);
 	took = runner->now - began;
 	if (took >= TICK_NS)
 		faas__monitor_calm_no_more(executor);
-	if (count > 0 && !choice->is_cold)
-		learn(function, took, count);
+	if (outcome.count > 0 && !choice->is_cold)
+		learn(function, took, outcome.count);
 	freed = held - rest.load;
 	faas__queue_end_rest(function, held, rest.load);
 	store_relaxed(&runner->batch_rest, 0);
-	if (i == end && started == STARTED && ran == RAN && choose_again(function, runner, choice, took)) {
-		bool wakes = false;
-
-		/* Others are to have the turn, too, if this thread has kept it and should do so no more. */
-		if (!keeps_turn(function, choice)) {
-			wakes = is_worth_waking(function);
-			if (load_seq_cst(&function->turn.state) == TURN_BLOCKED && may_go_on(function, runner->now))
-				faas__turn_unblock(executor, &function->turn);
-		}
-		faas__mutex_unlock(&function->mu);
-		faas__queue_freed(function, freed);
-		faas__thread_stays(&runner->thread, &function->turn, wakes);
+	if (outcome.next == end && outcome.started == STARTED && outcome.ran == RAN &&
+	    choose_again(function, runner, choice, took)) {
+		stay(runner, function, choice, freed);
 		return true;
 	}
-	faas__turn_charge(&function->turn, took + LEAST_CHARGE_NS * (int64_t)count - choice->charged);
-	faas__slot_release(runner, function, choice->worker, started, ran, &runner->tally);
+	faas__turn_charge(&function->turn, took + LEAST_CHARGE_NS * (int64_t)outcome.count - choice->charged);
+	faas__slot_release(runner, function, choice->worker, outcome.started, outcome.ran, &runner->tally);
 	faas__queue_freed(function, freed);
 	if (unlikely(rest.cancelled || rest.lost_count > 0))
 		faas__put_back_end(&rest, false);
@@ -560,7 +521,7 @@ static bool carry_out(struct runner *runner, faas_function *function, struct cho
 		/* Nothing could be reached: others go first. */
 		faas__turn_charge(&function->turn, LEAST_CHARGE_NS);
 		if (choice->goes_on)
-			await_push(runner);
+			faas__await_push(runner);
 		break;
 	}
 	return false;
@@ -577,7 +538,8 @@ bool faas__function_take(struct turn *turn, struct thread *thread)
 	faas_function_ref(function);
 	runner->now = faas__stopwatch_now(&runner->watch, runner->now);
 	faas__mutex_lock(&function->mu);
-	await_batch(function, runner);
+	if (is_fast(function))
+		faas__await_batch(function, runner);
 	choose(function, runner, &choice);
 	/* Before the turn is put back in its place. What it really took is known later. */
 	faas__turn_charge(turn, choice.charged);

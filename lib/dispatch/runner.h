@@ -98,6 +98,17 @@ int faas__run_invocation(struct runner *runner, faas_invocation *invocation);
  */
 int faas__run_unqueued(struct runner *runner, faas_invocation *invocation);
 
+/* ---- linger.c ---------------------------------------------------------------------------------------------------- */
+
+/* Before a batch of fast handlers is taken: until it is worth it. The lock may be dropped meanwhile. */
+void faas__await_batch(faas_function *function, struct runner *runner) holds_lock(function->mu);
+
+/*
+ * What stands in the queue cannot be reached: somebody is pushing it this moment, or has been pushed off their processor
+ * while doing so. Two pool threads that wait for that on one processor would only give way to each other.
+ */
+void faas__await_push(struct runner *runner);
+
 /* ---- attempt.c --------------------------------------------------------------------------------------------------- */
 
 /* How a worker's start went: failed, or it returned a state too late (or for nobody). */

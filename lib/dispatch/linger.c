@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How a thread waits, for a moment, for what emitters are doing: for a batch worth taking, and for one event that is being
+ * pushed.
+ *
+ * Where events come so fast that a batch would find a few at a time, emitters and takers would spend most of their time on
+ * fetching each other's lines; a batch that is allowed to grow for a moment touches them once.
+ */
+#include "dispatch/queue.h"
+#include "dispatch/runner.h"
+#include "dispatch/runtime.h"
+
+#define LINGER_EVENTS 64 /* for which a thread lingers */
+#define LINGER_NS 6000   /* at most */
+#define LINGER_LOOKS 200 /* at the clock */
+#define STREAM_NS 500    /* between events: likewise */
+#define PUSH_YIELDS 2u   /* a thread gives way so often to somebody who is pushing; */
+#define PUSH_WAITS 64u   /* after that every so many times */
+
+/* How long to wait for more. */
+static int64_t linger_ns(const faas_function *function, int64_t now) holds_lock(function->mu)
+{
+	int64_t since = now - function->taken_at;
+	int64_t events;
+
+	if (since > LINGER_EVENTS * STREAM_NS || function->runtime->executor.spin_ns == 0)
+		return 0;
+	events = (int64_t)faas__queue_runnable(function);
+	if (events < 2 || events >= LINGER_EVENTS || since > events * STREAM_NS)
+		return 0;
+	since = (LINGER_EVENTS - events) * since / events;
+	return since < LINGER_NS ? since : LINGER_NS;
+}
+
+static int64_t linger(faas_runtime *runtime, int64_t now, int64_t ns)
+{
+	const int64_t until = now + ns;
+
+	/* A host's clock may stand still. */
+	for (int looks = 0; looks < LINGER_LOOKS && (now = faas__runtime_now(runtime)) < until; looks++)
+		for (int i = 0; i < 8; i++)
+			cpu_relax();
+	return now;
+}
+
+void faas__await_batch(faas_function *function, struct runner *runner)
+{
+	int64_t wait_ns = linger_ns(function, runner->now);
+
+	if (wait_ns > 0) {
+		faas__mutex_unlock(&function->mu);
+		runner->now = linger(runner->runtime, runner->now, wait_ns);
+		faas__mutex_lock(&function->mu);
+	}
+	function->taken_at = runner->now;
+}
+
+seldom void faas__await_push(struct runner *runner)
+{
+	uint32_t waits = runner->pushes_awaited++;
+
+	if (waits < PUSH_YIELDS || waits % PUSH_WAITS == 0 || runner->runtime->executor.spin_ns == 0)
+		faas__thread_yield();
+	else
+		cpu_relax();
+}
