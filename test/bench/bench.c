@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-int bench_stuck_s = 60;
+int bench_stuck_s = 10;
 
 void bench_die(const char *format, ...)
 {
