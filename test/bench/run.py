@@ -6,8 +6,9 @@ Runs the benchmark programs round robin and says how libfaas stands beside its p
 usage: run.py [OPTIONS] PROGRAM...       PROGRAM: a bench_... program, or a folder that holds some (a build folder)
 
 In every round each workload is run on one program after the other, each in a process of its own; from round to round
-another program begins. Medians over the rounds are shown with minimum and maximum. A program that fails, whose counts
-do not come out, or that hangs, ends the whole run; another library's gets a second chance, and the page says so.
+another program begins. Medians over the rounds are shown with minimum and maximum. If libfaas fails, hangs, or its counts
+do not come out, that ends the whole run; another library gets a second chance, then the round goes on without it, and the
+page says so.
 
     --rounds N       how many (7; with --quick 3)
     --quick          a tenth of the work
@@ -38,7 +39,7 @@ import plan
 import table
 
 TIMEOUT_S = 600
-PEER_TRIES = 4  # oneTBB's task_group now and then loses its last task
+PEER_TRIES = 2  # oneTBB's task_group now and then loses its last task
 
 
 def fail(message):
@@ -116,8 +117,8 @@ def run_one(path, item, prefix):
 
 
 def run_peer(name, path, item, prefix, incidents):
-    """The same, with more chances for what is not ours."""
-    for _ in range(PEER_TRIES - 1):
+    """The same, with more chances for what is not ours. None: it has had them all."""
+    for _ in range(PEER_TRIES):
         try:
             return run_one(path, item, prefix)
         except Failure as failure:
@@ -125,7 +126,7 @@ def run_peer(name, path, item, prefix, incidents):
                 raise
             print(f"once more: {failure}", file=sys.stderr, flush=True)
             incidents.append(str(failure))
-    return run_one(path, item, prefix)
+    return None
 
 
 def run_all(items, programs, rounds, pin, pin_all):
@@ -138,7 +139,10 @@ def run_all(items, programs, rounds, pin, pin_all):
             turn = number % len(names)
             for name in names[turn:] + names[:turn]:
                 prefix = pin if item.is_pinned or pin_all else []
-                metrics, title = run_peer(name, programs[name], item, prefix, incidents)
+                ran = run_peer(name, programs[name], item, prefix, incidents)
+                if ran is None:
+                    continue
+                metrics, title = ran
                 results.add(item.key, name, metrics)
                 if not item.is_pinned:
                     titles.setdefault(name, title)
@@ -182,7 +186,7 @@ def describe(options, busy, cores, titles, incidents):
         "task_group's waiter does not help.",
     ]
     for incident in incidents:
-        lines += ["", f"Failed, and was run once more: {incident}."]
+        lines += ["", f"Failed, and was run once more, or left out of the round: {incident}."]
     if busy > 0.5:
         lines += ["", f"**The machine was busy** (load {busy:.1f} before the start): the figures mean little."]
     return "\n".join(line.rstrip() for line in lines) + "\n"
