@@ -2,6 +2,7 @@
 /* Pool threads: whom a ready turn is left to, who is woken for it, and what happens where a thread is held up. */
 #include "unit.h"
 
+#include <pthread.h>
 #include <sched.h>
 
 #include "executor/executor.h"
@@ -197,8 +198,8 @@ static void add_absent(struct thread *thread)
 {
 	memset(thread, 0, sizeof(*thread));
 	assert_int_equal(FAAS_OK, faas__thread_init(thread, &executor, false));
-	/* Whoever wakes it may have it leave a processor. */
-	thread->self = faas__thread_self();
+	/* Whoever wakes it may keep it off a processor. */
+	thread->handle.t = pthread_self();
 	faas__mutex_lock(&executor.idle_mu);
 	thread->is_parked = true;
 	thread->parked_cpu = -1;

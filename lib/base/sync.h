@@ -64,10 +64,6 @@ int faas__thread_start(struct os_thread *ret_thread, size_t stack_bytes, void *(
 bool faas__thread_keep_off(const struct os_thread *thread, int cpu);
 void faas__thread_let_go(const struct os_thread *thread, int cpu);
 void faas__thread_join(const struct os_thread *thread);
-static inline struct os_thread faas__thread_self(void)
-{
-	return (struct os_thread){pthread_self()};
-}
 /* The calling thread: nobody will join it. */
 void faas__thread_detach_self(void);
 void faas__thread_set_name(const char *name);

@@ -2,10 +2,10 @@
 /*
  * Counts that add up at every moment, without a shared line touched per event.
  *
- * A thread counts what it does with a batch in a tally of its own (tally.c), which hangs in the function's list while the
- * batch runs and is folded into the function's counts, under the function's lock, when it is over. A snapshot, under the
- * same lock, adds the counts and the tallies. It reads sinks before sources: ends, then starts, then `accepted`; each event
- * passes these the other way round, so that what is derived from differences,
+ * A thread counts what it does with batches in a tally of its own (tally.c), which hangs in the function's list while they
+ * run and is folded into the function's counts, under the function's lock, when they are over or it is full. A snapshot,
+ * under the same lock, adds the counts and the tallies. It reads sinks before sources: ends, then starts, then `accepted`;
+ * each event passes these the other way round, so that what is derived from differences,
  *
  *     running = started - started_ends - retries - deferred
  *     queued  = accepted + retries - started - unstarted_ends - delayed

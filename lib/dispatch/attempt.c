@@ -125,7 +125,8 @@ static inlined int call_user(faas_context *context, struct slot *slot, const faa
 	else
 		rc = context->function->init(context, &context->worker->state);
 	/* The takers' line, for the lock, which comes after the last one of a batch: another thread may have it. */
-	prefetch_to_write(&context->function->inbox_out);
+	if (load_relaxed(&runner->batch_next) == load_relaxed(&runner->batch_end))
+		prefetch_to_write(&context->function->inbox_out);
 	*now = faas__stopwatch_now(&runner->watch, *now);
 	faas__slot_end(slot);
 	return rc;

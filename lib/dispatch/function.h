@@ -63,8 +63,8 @@ enum end {
 #define BATCH_MAX 64u
 
 /*
- * What a thread has done with a batch so far. One writer; readers hold function.mu and read `ended` before `started`,
- * so that what runs is never negative. Folded into the function's counts, and emptied, under function.mu.
+ * What a thread has done with a batch so far, and with those before it that it went on from. One writer; readers hold
+ * function.mu and read `ended` before `started`, so that what runs is never negative. Folded into the function's counts, and emptied, under function.mu.
  */
 struct tally {
 	struct list node; /* under function.mu: in function.tallies */

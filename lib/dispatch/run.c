@@ -15,7 +15,7 @@
  * opens it up, where a handler takes long.
  *
  * Attempts of a batch follow each other: the end of one is the start of the next, so the stopwatch is read once per
- * attempt. Nothing else is shared per event: counts go to the batch's tally, the deadline to the thread's slot.
+ * attempt. Nothing else is shared per event: counts go to the thread's tally, the deadline to the thread's slot.
  *
  * slot.c has slots and workers, attempt.c the single attempt, linger.c how a thread waits for events, nest.c runs for waiters.
  */
@@ -196,8 +196,8 @@ static void fill_batch(faas_function *function, struct runner *runner, struct ch
 	runner->batch_function = function;
 	store_relaxed(&runner->batch_rest, popped - choice->freed);
 	store_relaxed(&runner->batch_next, 0);
-	/* Before the look at whether the monitor ticks; but of one nothing is ahead. */
-	if (choice->count > 1)
+	/* Before the look at whether the monitor ticks. */
+	if (choice->count > 1 || choice->expired)
 		store_seq_cst(&runner->batch_end, choice->count);
 	else
 		store_release(&runner->batch_end, 1);
@@ -443,7 +443,9 @@ static void stay(struct runner *runner, faas_function *function, const struct ch
 	}
 	faas__mutex_unlock(&function->mu);
 	faas__queue_freed(function, freed);
-	faas__thread_stays(&runner->thread, &function->turn, wakes);
+	/* That is no part of what comes next. */
+	if (faas__thread_stays(&runner->thread, &function->turn, wakes))
+		runner->now = faas__stopwatch_now(&runner->watch, runner->now);
 }
 
 /* False: it is over, and the worker has been given back. Else there is a new choice. */
@@ -546,8 +548,9 @@ bool faas__function_take(struct turn *turn, struct thread *thread)
 	decide_turn(function, &choice, runner->now);
 	gave_share = faas__share_was_unused(function);
 	faas__function_unlock_and_finish(function);
-	if (choice.goes_on)
-		faas__turn_again(executor, turn, thread, choice.worth_waking);
+	/* Calling others is no part of what comes next. */
+	if (choice.goes_on && faas__turn_again(executor, turn, thread, choice.worth_waking))
+		runner->now = faas__stopwatch_now(&runner->watch, runner->now);
 	if (unlikely(gave_share))
 		faas__share_tell(runner->runtime);
 	was_done = choice.step != STEP_NOTHING || choice.expired;

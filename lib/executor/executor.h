@@ -160,9 +160,10 @@ void faas__turn_unblock(struct executor *executor, struct turn *turn);
 
 /*
  * For the thread that took it (NULL: it holds a lock): back into the run queue. `wake`: worth another thread's while; if
- * not, this thread means to come back for it, and the monitor sees to it if that takes long.
+ * not, this thread means to come back for it, and the monitor sees to it if that takes long. True: another has been called,
+ * which takes a while.
  */
-void faas__turn_again(struct executor *executor, struct turn *turn, struct thread *thread, bool wake);
+bool faas__turn_again(struct executor *executor, struct turn *turn, struct thread *thread, bool wake);
 
 /* For the thread that took it, which must look once more for work (and kick) after this one. */
 static inline void faas__turn_idle(struct turn *turn)
@@ -222,7 +223,7 @@ struct thread {
 	struct list node;               /* under threads_mu: in executor.threads or .left */
 	uint64_t visited;               /* under threads_mu: the last visit that saw it */
 	struct os_thread handle;        /* pool threads; fixed before the thread is listed */
-	struct os_thread self;          /* the same; fixed before the thread is parked */
+	int kept_off;                   /* a processor and 1 that it has been kept off; who started or woke it writes, before it goes on */
 	struct thread *parked_below;    /* under idle_mu */
 	bool is_parked;                 /* under idle_mu: on the stack of parked threads */
 	int parked_cpu;                 /* under idle_mu: the processor that it was on */
@@ -308,6 +309,7 @@ struct executor {
 	atomic_u32 threads_peak;
 	atomic_u32 threads_started;
 	atomic_u32 thread_failures;
+	atomic_u32 starts_fail;      /* the last start has failed: further ones are left to the monitor */
 	atomic_u32 stuck_threads;    /* threads with stuck attempts */
 	atomic_u32 is_stopping;
 	bool is_detached;            /* under threads_mu */
@@ -399,9 +401,9 @@ void faas__executor_wake(struct executor *executor);
 
 /*
  * More is ready than those at work will have done soon: the same, unless one looks around or is on its way. `thread` calls,
- * and holds no lock; NULL: somebody does.
+ * and holds no lock; NULL: somebody does. True: one has been called.
  */
-void faas__executor_wake_more(struct executor *executor, struct thread *thread);
+bool faas__executor_wake_more(struct executor *executor, struct thread *thread);
 
 static inline bool faas__thread_is_idle(const struct thread *thread)
 {
@@ -414,8 +416,9 @@ bool faas__thread_wake_parked(struct executor *executor, int cpu);
 /* For a pool thread that took a turn: this one may take long after all. */
 void faas__thread_slow_down(struct thread *thread);
 
-/* The same: it goes on with more of it, which may be quick or not by now. `wake`: others should come for what is ready. */
-void faas__thread_stays(struct thread *thread, const struct turn *turn, bool wake);
+/* The same: it goes on with more of it, which may be quick or not by now. `wake`: others should come for what is ready. True:
+   another has been called. */
+bool faas__thread_stays(struct thread *thread, const struct turn *turn, bool wake);
 
 /* The thread's handler waits inside the library; the pool may add a thread meanwhile. */
 void faas__thread_wait_begin(struct thread *thread);
@@ -469,7 +472,7 @@ void faas__executor_fire(struct executor *executor, int64_t now);
 int64_t faas__executor_next_due(struct executor *executor);
 
 /*
- * Starts a thread, if there are fewer than `most`, on another processor than `cpu` (-1: unknown). No lock is held. False: there
+ * Starts a thread, if there are fewer than `most`, on another processor than `cpu` (below 0: unknown). No lock is held. False: there
  * is none more; who saw this one on its way relied on it, and the monitor is to look.
  */
 bool faas__thread_start_one(struct executor *executor, uint32_t most, int cpu);

@@ -372,9 +372,9 @@ static int64_t later(int64_t now, int64_t duration)
 
 /*
  * When to look again while work waits or a time is published; TIME_NEVER. Each look takes a processor from a thread for a
- * moment. Where all threads there are to be have been seen at work for a while, one attempt after the other, nothing
+ * moment. Where no thread has been seen blocked for a while, those at work in one attempt after the other, nothing
  * was taken ahead that could have to be handed back, and nobody is relied on to be quick, fewer looks will do: who blocks
- * then is seen a little later (faas__monitor_calm_no_more), but looked at again as soon as before.
+ * then is seen a little later (faas__monitor_calm_no_more), but looked at again as soon as before. A host's clock may leap.
  */
 static int64_t tick_ns(struct executor *executor, const struct census *census, bool stands_still)
 {
@@ -383,15 +383,16 @@ static int64_t tick_ns(struct executor *executor, const struct census *census, b
 	bool wants_thread = load_seq_cst(&monitor->wants_thread) != 0;
 	bool is_relied_on = exchange_seq_cst(&monitor->is_relied_on, 0) != 0;
 
-	if (stands_still || census->is_long || census->running < executor->base_threads || monitor->waited_ticks <= 1)
+	if (stands_still || census->is_long || census->running < executor->base_threads || monitor->waited_ticks <= 1 ||
+	    publishes || wants_thread || executor->clock || load_seq_cst(&executor->attentive) != 0)
 		monitor->calm_ticks = 0;
+	else if (monitor->calm_ticks < CALM_TICKS * LONGEST_SHIFT)
+		monitor->calm_ticks++;
 	if (!faas__run_queue_has_turns(&executor->run_queue) && !publishes && !wants_thread && !is_ahead && !is_relied_on)
 		return TIME_NEVER;
-	/* This may just happen to be so at this moment. */
-	if (publishes || wants_thread || is_ahead || load_seq_cst(&executor->attentive) != 0)
+	/* That may just happen to be so at this moment. */
+	if (is_ahead)
 		return TICK_NS;
-	if (monitor->calm_ticks < CALM_TICKS * LONGEST_SHIFT)
-		monitor->calm_ticks++;
 	return TICK_NS << monitor->calm_ticks / CALM_TICKS;
 }
 

@@ -12,7 +12,7 @@
  *     or             becomes attentive ... takes a turn that may take long, is attentive no more, then looks once more
  *
  * All of these are sequentially consistent. If the producer saw somebody attentive, that one has not yet looked for the
- * last time: it will see the turn, and either take it or, having taken another that may take long, call somebody
+ * last time (or its start fails, and the monitor is told): it will see the turn, and either take it or, having taken another that may take long, call somebody
  * else for it; so one call is enough for any number of turns. If the producer saw nobody attentive, it sees everybody who
  * parked before.
  *
@@ -25,7 +25,11 @@
  * takes a turn or goes on, and calls one.
  *
  * Threads are started by the monitor, and by pool threads that find more than they can do: emitters never pay for it, and
- * a failure is tried again at the next tick. From its start on a thread counts as one that has been woken.
+ * a failure is tried again by the monitor at the next tick. From its start on a thread counts as one that has been woken.
+ *
+ * A pool thread that starts or wakes another one keeps it off its own processor first: while that one sleeps, or waits for
+ * threads_mu at its beginning. It lets itself go before it does anything else, so there is never more than one at it, the host's
+ * on_thread_start comes after it, and nothing inherits it.
  */
 #include "executor/executor.h"
 
@@ -42,16 +46,10 @@ int faas__thread_init(struct thread *thread, struct executor *executor, bool is_
 	return faas__parking_init(&thread->parking);
 }
 
-/* They use its handle and what it sleeps on. */
-seldom static void await_wakers(const struct thread *thread)
+void faas__thread_deinit(struct thread *thread)
 {
 	while (load_acquire(&thread->wakers) != 0)
 		faas__thread_yield();
-}
-
-void faas__thread_deinit(struct thread *thread)
-{
-	await_wakers(thread);
 	faas__parking_deinit(&thread->parking);
 }
 
@@ -125,7 +123,6 @@ static void set_state(struct thread *thread, uint64_t state)
 bool faas__thread_wake_parked(struct executor *executor, int cpu)
 {
 	struct thread **at, *thread;
-	bool is_kept_off;
 
 	faas__mutex_lock(&executor->idle_mu);
 	at = find_parked(executor);
@@ -140,10 +137,9 @@ bool faas__thread_wake_parked(struct executor *executor, int cpu)
 	if (!thread)
 		return false;
 	add_seq_cst(&executor->attentive, THREAD_WOKEN);
-	is_kept_off = faas__thread_keep_off(&thread->self, cpu);
+	if (faas__thread_keep_off(&thread->handle, cpu))
+		thread->kept_off = cpu + 1;
 	faas__parking_wake(&thread->parking);
-	if (is_kept_off)
-		faas__thread_let_go(&thread->self, cpu);
 	/* It may be up and away by now, and so it does not go before its wakers have. */
 	sub_acq_rel(&thread->wakers, 1);
 	return true;
@@ -154,7 +150,7 @@ static void leave_to_quick(struct executor *executor)
 {
 	if (load_relaxed(&executor->monitor.is_relied_on) == 0)
 		store_seq_cst(&executor->monitor.is_relied_on, 1);
-	faas__monitor_tick(executor);
+	faas__monitor_tick_soon(executor);
 }
 
 void faas__executor_wake(struct executor *executor)
@@ -164,7 +160,7 @@ void faas__executor_wake(struct executor *executor)
 	if ((attentive & LOOKING_MASK) != 0)
 		return;
 	if (attentive == 0)
-		faas__executor_wake_more(executor, NULL);
+		(void)faas__executor_wake_more(executor, NULL);
 	else
 		leave_to_quick(executor);
 }
@@ -179,24 +175,37 @@ static bool call_one(struct executor *executor, const struct thread *thread)
 		return true;
 	if ((int64_t)load_relaxed(&executor->thread_count) >= executor->base_threads)
 		return false;
-	if (!is_at_work || !faas__thread_start_one(executor, (uint32_t)executor->base_threads, cpu)) {
+	if (is_at_work && load_relaxed(&executor->starts_fail) == 0 &&
+	    faas__thread_start_one(executor, (uint32_t)executor->base_threads, cpu)) {
+		/* What the host does at its start may take long. */
+		faas__monitor_tick(executor);
+	} else {
 		store_seq_cst(&executor->monitor.wants_thread, (uint32_t)(cpu + 2));
 		faas__monitor_poke(executor);
 	}
 	return true;
 }
 
-void faas__executor_wake_more(struct executor *executor, struct thread *thread)
+bool faas__executor_wake_more(struct executor *executor, struct thread *thread)
 {
 	if (faas__executor_is_manual(executor) ||
 	    (load_seq_cst(&executor->attentive) & (LOOKING_MASK | WOKEN_MASK)) != 0)
-		return;
+		return false;
 	if ((load_seq_cst(&executor->parked_count) > 0 ||
 	     (int64_t)load_relaxed(&executor->thread_count) < executor->base_threads) &&
 	    call_one(executor, thread))
-		return;
+		return true;
 	/* Everybody is busy; should they turn out to be blocked, the monitor adds threads. */
 	faas__monitor_tick(executor);
+	return false;
+}
+
+/* Whoever started or woke the thread has kept it off a processor: from now on it goes where it could before. */
+static void let_go(struct thread *thread)
+{
+	if (thread->kept_off != 0)
+		faas__thread_let_go(&thread->handle, thread->kept_off - 1);
+	thread->kept_off = 0;
 }
 
 /* Sleeps until woken. False: nobody came for the whole time, and the thread is off the stack. */
@@ -211,6 +220,7 @@ static bool sleep_parked(struct executor *executor, struct thread *thread)
 	}
 	/* As its waker has counted it. */
 	store_seq_cst(&thread->state, THREAD_WOKEN);
+	let_go(thread);
 	return true;
 }
 
@@ -284,13 +294,13 @@ void faas__thread_slow_down(struct thread *thread)
 		faas__executor_wake(thread->executor);
 }
 
-void faas__thread_stays(struct thread *thread, const struct turn *turn, bool wake)
+bool faas__thread_stays(struct thread *thread, const struct turn *turn, bool wake)
 {
 	bump_relaxed(&thread->stays, 1);
 	if (load_relaxed(&turn->expected_ns) == 0)
 		faas__thread_slow_down(thread);
-	if (wake && faas__run_queue_has_turns(&thread->executor->run_queue))
-		faas__executor_wake_more(thread->executor, thread);
+	return wake && faas__run_queue_has_turns(&thread->executor->run_queue) &&
+	       faas__executor_wake_more(thread->executor, thread);
 }
 
 /*
@@ -307,7 +317,7 @@ static struct turn *begin(struct executor *executor, struct thread *thread, stru
 	if (!faas__run_queue_has_turns(&executor->run_queue))
 		return turn;
 	if (load_relaxed(&executor->run_queue.expected_ns) > WORTH_WAKING_NS)
-		faas__executor_wake_more(executor, thread);
+		(void)faas__executor_wake_more(executor, thread);
 	leave_to_quick(executor);
 	return turn;
 }
@@ -387,7 +397,10 @@ static void *thread_main(void *arg)
 	struct turn *turn;
 
 	faas__thread_set_name(executor->thread_name);
-	thread->self = faas__thread_self();
+	/* Its maker is done with it then. */
+	faas__mutex_lock(&executor->threads_mu);
+	faas__mutex_unlock(&executor->threads_mu);
+	let_go(thread);
 	store_relaxed(&thread->number, faas__thread_number());
 	executor->ops.thread_begin(thread);
 	while ((turn = await_turn(executor, thread)) != NULL)
@@ -422,7 +435,7 @@ bool faas__thread_start_one(struct executor *executor, uint32_t most, int cpu)
 			raise_peak(executor, add_relaxed(&executor->thread_count, 1) + 1);
 			add_relaxed(&executor->threads_started, 1);
 			if (faas__thread_keep_off(&thread->handle, cpu))
-				faas__thread_let_go(&thread->handle, cpu);
+				thread->kept_off = cpu + 1;
 		}
 		faas__mutex_unlock(&executor->threads_mu);
 		if (!starts) {
@@ -432,6 +445,8 @@ bool faas__thread_start_one(struct executor *executor, uint32_t most, int cpu)
 	}
 	if (!starts && is_wanted)
 		add_relaxed(&executor->thread_failures, 1);
+	if (is_wanted)
+		store_relaxed(&executor->starts_fail, !starts);
 	return starts;
 }
 
@@ -447,7 +462,6 @@ void faas__threads_reap(struct executor *executor)
 		if (!node)
 			return;
 		thread = container_of(node, struct thread, node);
-		await_wakers(thread);
 		faas__thread_join(&thread->handle);
 		executor->ops.thread_free(thread);
 	}
@@ -485,7 +499,7 @@ void faas__thread_wait_begin(struct thread *thread)
 	faas__thread_slow_down(thread);
 	store_seq_cst(&thread->is_waiting, 1);
 	if (faas__run_queue_has_turns(&thread->executor->run_queue))
-		faas__monitor_tick(thread->executor);
+		faas__monitor_tick_soon(thread->executor);
 }
 
 void faas__thread_wait_end(struct thread *thread)
@@ -500,7 +514,7 @@ void faas__thread_stuck_begin(struct thread *thread)
 		return;
 	add_seq_cst(&thread->executor->stuck_threads, 1);
 	if (faas__run_queue_has_turns(&thread->executor->run_queue))
-		faas__monitor_tick(thread->executor);
+		faas__monitor_tick_soon(thread->executor);
 }
 
 void faas__thread_stuck_end(struct thread *thread)

@@ -131,13 +131,14 @@ seldom void faas__turn_unblock(struct executor *executor, struct turn *turn)
 		make_ready(executor, turn, TURN_BLOCKED);
 }
 
-void faas__turn_again(struct executor *executor, struct turn *turn, struct thread *thread, bool wake)
+bool faas__turn_again(struct executor *executor, struct turn *turn, struct thread *thread, bool wake)
 {
 	insert(&executor->run_queue, turn);
 	if (wake)
-		faas__executor_wake_more(executor, thread);
-	else if (!faas__executor_is_manual(executor))
+		return faas__executor_wake_more(executor, thread);
+	if (!faas__executor_is_manual(executor))
 		faas__monitor_tick(executor);
+	return false;
 }
 
 void faas__turn_charge(struct turn *turn, int64_t ns)
