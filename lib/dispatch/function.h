@@ -64,7 +64,8 @@ enum end {
 
 /*
  * What a thread has done with a batch so far, and with those before it that it went on from. One writer; readers hold
- * function.mu and read `ended` before `started`, so that what runs is never negative. Folded into the function's counts, and emptied, under function.mu.
+ * function.mu and read `ended` before `started`, so that what runs is never negative. Folded into the function's counts,
+ * and emptied, under function.mu.
  */
 struct tally {
 	struct list node; /* under function.mu: in function.tallies */
@@ -249,7 +250,7 @@ struct faas_function {
 	uint64_t held;             /* events of `load` that may not begin */
 	atomic_u64 delayed_load;   /* who drops reads it without mu: what of the load is delayed */
 	struct list warm;          /* the one used last first */
-	struct list tallies;       /* of batches that run */
+	struct list tallies;       /* of threads that run batches */
 	uint32_t warm_count;
 	uint32_t starting;
 	uint32_t busy;             /* workers that run something */

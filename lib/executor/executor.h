@@ -472,8 +472,8 @@ void faas__executor_fire(struct executor *executor, int64_t now);
 int64_t faas__executor_next_due(struct executor *executor);
 
 /*
- * Starts a thread, if there are fewer than `most`, on another processor than `cpu` (below 0: unknown). No lock is held. False: there
- * is none more; who saw this one on its way relied on it, and the monitor is to look.
+ * Starts a thread, if there are fewer than `most`, on another processor than `cpu` (below 0: unknown). No lock is held. False:
+ * there is none more; who saw this one on its way relied on it, and the monitor is to look.
  */
 bool faas__thread_start_one(struct executor *executor, uint32_t most, int cpu);
 /* Joins threads that have left. For the monitor and for join. */

@@ -12,9 +12,9 @@
  *     or             becomes attentive ... takes a turn that may take long, is attentive no more, then looks once more
  *
  * All of these are sequentially consistent. If the producer saw somebody attentive, that one has not yet looked for the
- * last time (or its start fails, and the monitor is told): it will see the turn, and either take it or, having taken another that may take long, call somebody
- * else for it; so one call is enough for any number of turns. If the producer saw nobody attentive, it sees everybody who
- * parked before.
+ * last time (or its start fails, and the monitor is told): it will see the turn, and either take it or, having taken another
+ * that may take long, call somebody else for it; so one call is enough for any number of turns. If the producer saw nobody
+ * attentive, it sees everybody who parked before.
  *
  * What is known may be wrong: the monitor watches while turns wait for a quick thread, calls another if no turn is taken,
  * and does not count one as quick that has been in one attempt from one look to the next.
