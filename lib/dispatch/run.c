@@ -196,7 +196,7 @@ static void fill_batch(faas_function *function, struct runner *runner, struct ch
 	runner->batch_function = function;
 	store_relaxed(&runner->batch_rest, popped - choice->freed);
 	store_relaxed(&runner->batch_next, 0);
-	/* Before the look at whether the monitor ticks. */
+	/* Before the look at whether the monitor ticks, which is for what is ahead: of one nothing is, unless callbacks come first. */
 	if (choice->count > 1 || choice->expired)
 		store_seq_cst(&runner->batch_end, choice->count);
 	else
@@ -367,8 +367,8 @@ static void settle_chosen(struct runner *runner, faas_function *function, struct
 
 /*
  * After a batch of slow handlers, or in a stream: the next one for the same worker and slot, while nothing but this function
- * is ready and nobody waits for a slot. So of all that threads share this one touches nothing but the function's queue and
- * counts. False: it is to give the worker back.
+ * is ready and nobody waits for a slot. So of all that threads share this one writes nothing but the takers' line (function.h).
+ * False: it is to give the worker back.
  */
 seldom static bool choose_again(faas_function *function, struct runner *runner, struct choice *choice, int64_t took)
 	holds_lock(function->mu)
