@@ -147,14 +147,20 @@ static void after_a_long_pause_the_rate_is_measured_anew(void **state)
 	uint64_t scale;
 
 	(void)state;
-	begin_measured(&watch);
-	scale = watch.scale;
-	/* Whatever the counter did meanwhile. */
-	watch.began_at = watch.at - (int64_t)20000000000;
-	watch.began_counter = 0;
-	for (int i = 0; i < 1000 && watch.at - watch.began_at > 10000000000; i++)
+	/* Where the clock is slow, any look may end the use of the counter, and now and then it is this one: then once more. */
+	for (int tries = 0; tries < 20; tries++) {
+		begin_measured(&watch);
+		scale = watch.scale;
+		/* Whatever the counter did meanwhile. */
+		watch.began_at = watch.at - (int64_t)20000000000;
+		watch.began_counter = 0;
 		(void)faas__stopwatch_look(&watch);
-	assert_true(watch.began_at >= 0 && watch.at - watch.began_at <= 10000000000);
+		if (watch.began_at >= 0)
+			break;
+	}
+	assert_true(watch.began_at >= 0);
+	assert_int_equal(watch.at, watch.began_at);
+	assert_int_equal(watch.counter, watch.began_counter);
 	assert_true(watch.limit != 0);
 	assert_int_equal(scale, watch.scale);
 }
