@@ -22,12 +22,18 @@
 #include "dispatch/runner.h"
 #include "dispatch/runtime.h"
 
-/* What finished functions counted. */
+/* What functions have counted: of one, of all, or (what `past` of the runtime is) of those that have finished. */
 struct past {
 	struct counts counts;
 	struct rejections rejections;
 	uint64_t accepted;
 	struct histogram queue_histogram, run_histogram;
+};
+
+/* How things stand. */
+struct gauges {
+	uint64_t delayed, deferred, letters, queued_bytes;
+	uint64_t starting, busy, warm, warm_target; /* workers */
 };
 
 static uint64_t sum_ends(const uint64_t ends[END_COUNT])
@@ -92,79 +98,86 @@ void faas__count_letter_lost(faas_function *function)
 
 /* A function's counts with those of batches that run, and the part of its histograms that those add. */
 struct snapshot {
-	struct counts counts;
-	struct rejections rejections;
-	uint64_t accepted;
-	uint64_t delayed, deferred, letters; /* gauges */
-	struct histogram queue_histogram, run_histogram;
+	struct past sums;
+	struct gauges gauges;
 };
+
+static void add_each(uint64_t *to, const uint64_t *from, size_t bytes)
+{
+	for (size_t i = 0; i < bytes / sizeof(*to); i++)
+		to[i] += from[i];
+}
 
 static void add_histogram(struct histogram *to, const struct histogram *from)
 {
-	for (size_t i = 0; from && i < HISTOGRAM_BUCKETS; i++)
-		to->counts[i] += from->counts[i];
+	if (from)
+		add_each(to->counts, from->counts, sizeof(to->counts));
 }
 
-static void add_tally(struct snapshot *snapshot, const struct tally *tally)
+static void add_tally(struct past *sums, const struct tally *tally)
 {
 	uint32_t samples, started;
 
 	for (size_t i = 0; i < END_COUNT; i++)
-		snapshot->counts.started_ends[i] += load_acquire(&tally->ended[i]);
+		sums->counts.started_ends[i] += load_acquire(&tally->ended[i]);
 	samples = load_acquire(&tally->samples);
 	for (uint32_t i = 0; i < samples; i++) {
 		int64_t queue_ns = tally->queue_ns[i], run_ns = tally->run_ns[i];
 
-		snapshot->queue_histogram.counts[faas__histogram_bucket(queue_ns)]++;
-		snapshot->run_histogram.counts[faas__histogram_bucket(run_ns)]++;
-		faas__duration_add(&snapshot->counts.queue_time, queue_ns);
-		faas__duration_add(&snapshot->counts.run_time, run_ns);
-		snapshot->counts.requests++;
-		snapshot->counts.billed_ms += faas__billed_ms(run_ns);
+		sums->queue_histogram.counts[faas__histogram_bucket(queue_ns)]++;
+		sums->run_histogram.counts[faas__histogram_bucket(run_ns)]++;
+		faas__duration_add(&sums->counts.queue_time, queue_ns);
+		faas__duration_add(&sums->counts.run_time, run_ns);
+		sums->counts.requests++;
+		sums->counts.billed_ms += faas__billed_ms(run_ns);
 	}
 	started = load_acquire(&tally->started);
-	snapshot->counts.started += TALLY_STARTS(started);
-	snapshot->counts.cold += TALLY_COLDS(started);
+	sums->counts.started += TALLY_STARTS(started);
+	sums->counts.cold += TALLY_COLDS(started);
+}
+
+static void fill_gauges(const faas_function *function, struct gauges *gauges) holds_lock(function->mu)
+{
+	const struct service *service = faas__service(function);
+
+	gauges->delayed = faas__queue_delayed(function);
+	gauges->deferred = service->deferred;
+	gauges->letters = service->letters_count;
+	gauges->queued_bytes = LOAD_BYTES(faas__queue_load(function));
+	gauges->starting = function->starting;
+	gauges->busy = function->busy;
+	gauges->warm = function->warm_count;
+	gauges->warm_target = load_relaxed(&function->is_closed) ? 0 : faas__demand_target(function);
 }
 
 static void take_snapshot(const faas_function *function, struct snapshot *snapshot) holds_lock(function->mu)
 {
 	const struct service *service = faas__service(function);
+	struct past *sums = &snapshot->sums;
 
-	snapshot->counts = service->counts;
-	snapshot->rejections = function->rejections;
-	snapshot->delayed = faas__queue_delayed(function);
-	snapshot->deferred = service->deferred;
-	snapshot->letters = service->letters_count;
-	memset(&snapshot->queue_histogram, 0, sizeof(snapshot->queue_histogram));
-	memset(&snapshot->run_histogram, 0, sizeof(snapshot->run_histogram));
-	add_histogram(&snapshot->queue_histogram, service->queue_histogram);
-	add_histogram(&snapshot->run_histogram, service->run_histogram);
+	sums->counts = service->counts;
+	sums->rejections = function->rejections;
+	memset(&sums->queue_histogram, 0, sizeof(sums->queue_histogram));
+	memset(&sums->run_histogram, 0, sizeof(sums->run_histogram));
+	add_histogram(&sums->queue_histogram, service->queue_histogram);
+	add_histogram(&sums->run_histogram, service->run_histogram);
 	list_each(node, &function->tallies)
-		add_tally(snapshot, container_of(node, const struct tally, node));
-	snapshot->accepted = faas__queue_accepted(function);
+		add_tally(sums, container_of(node, const struct tally, node));
+	sums->accepted = faas__queue_accepted(function);
+	fill_gauges(function, &snapshot->gauges);
 }
 
-static void add_rejections(struct rejections *to, const struct rejections *from)
+static void add_sums(struct past *to, const struct past *from)
 {
-	to->full += from->full;
-	to->runtime_full += from->runtime_full;
-	to->closed += from->closed;
-	to->throttled += from->throttled;
-	to->other += from->other;
-}
-
-/* All are sums of the same kind, but for the two last. */
-static void add_counts(struct counts *to, const struct counts *from)
-{
-	uint64_t *sums = (uint64_t *)to;
-	const uint64_t *more = (const uint64_t *)from;
-
-	_Static_assert(offsetof(struct counts, queue_time) % sizeof(*sums) == 0, "nothing but sums before");
-	for (size_t i = 0; i < offsetof(struct counts, queue_time) / sizeof(*sums); i++)
-		sums[i] += more[i];
-	faas__duration_merge(&to->queue_time, &from->queue_time);
-	faas__duration_merge(&to->run_time, &from->run_time);
+	/* All are sums of the same kind, but for the two last. */
+	_Static_assert(offsetof(struct counts, queue_time) % sizeof(uint64_t) == 0, "nothing but sums before");
+	add_each((uint64_t *)&to->counts, (const uint64_t *)&from->counts, offsetof(struct counts, queue_time));
+	faas__duration_merge(&to->counts.queue_time, &from->counts.queue_time);
+	faas__duration_merge(&to->counts.run_time, &from->counts.run_time);
+	add_each((uint64_t *)&to->rejections, (const uint64_t *)&from->rejections, sizeof(to->rejections));
+	to->accepted += from->accepted;
+	add_histogram(&to->queue_histogram, &from->queue_histogram);
+	add_histogram(&to->run_histogram, &from->run_histogram);
 }
 
 static void fill_ends(struct faas_function_stats *stats, const struct counts *counts)
@@ -183,10 +196,11 @@ static void fill_ends(struct faas_function_stats *stats, const struct counts *co
 
 static void fill_stats(struct faas_function_stats *stats, const struct snapshot *snapshot)
 {
-	const struct rejections *rejections = &snapshot->rejections;
-	const struct counts *counts = &snapshot->counts;
+	const struct rejections *rejections = &snapshot->sums.rejections;
+	const struct counts *counts = &snapshot->sums.counts;
+	const struct gauges *gauges = &snapshot->gauges;
 
-	stats->accepted = snapshot->accepted;
+	stats->accepted = snapshot->sums.accepted;
 	stats->rejected_full = rejections->full;
 	stats->rejected_runtime_full = rejections->runtime_full;
 	stats->rejected_closed = rejections->closed;
@@ -196,14 +210,19 @@ static void fill_stats(struct faas_function_stats *stats, const struct snapshot 
 	                  rejections->other;
 	stats->offered = stats->accepted + stats->rejected;
 	fill_ends(stats, counts);
-	stats->delayed = snapshot->delayed;
-	stats->deferred = snapshot->deferred;
-	stats->running = counts->started - sum_ends(counts->started_ends) - counts->retries - snapshot->deferred;
-	stats->queued = snapshot->accepted + counts->retries - counts->started - sum_ends(counts->unstarted_ends) -
-	                snapshot->delayed;
+	stats->delayed = gauges->delayed;
+	stats->deferred = gauges->deferred;
+	stats->queued_bytes = gauges->queued_bytes;
+	stats->starting = gauges->starting;
+	stats->busy = gauges->busy;
+	stats->warm = gauges->warm;
+	stats->warm_target = gauges->warm_target;
+	stats->running = counts->started - sum_ends(counts->started_ends) - counts->retries - gauges->deferred;
+	stats->queued = snapshot->sums.accepted + counts->retries - counts->started - sum_ends(counts->unstarted_ends) -
+	                gauges->delayed;
 	stats->retries = counts->retries;
 	stats->deferrals = counts->deferrals;
-	stats->dead_letters = snapshot->letters;
+	stats->dead_letters = gauges->letters;
 	stats->dead_letters_added = counts->letters_added;
 	stats->dead_letters_redriven = counts->letters_redriven;
 	stats->dead_letters_lost = counts->letters_lost;
@@ -224,8 +243,8 @@ static void fill_stats(struct faas_function_stats *stats, const struct snapshot 
 	stats->retired_closed = counts->retired[RETIRED_CLOSED];
 	stats->requests = counts->requests;
 	stats->billed_ms = counts->billed_ms;
-	faas__latency_summary(&snapshot->queue_histogram, &counts->queue_time, &stats->queue_time);
-	faas__latency_summary(&snapshot->run_histogram, &counts->run_time, &stats->run_time);
+	faas__latency_summary(&snapshot->sums.queue_histogram, &counts->queue_time, &stats->queue_time);
+	faas__latency_summary(&snapshot->sums.run_histogram, &counts->run_time, &stats->run_time);
 }
 
 int faas_function_stats(const faas_function *given, struct faas_function_stats *ret_stats)
@@ -241,11 +260,6 @@ int faas_function_stats(const faas_function *given, struct faas_function_stats *
 		return FAAS_EFORKED;
 	faas__mutex_lock(&function->mu);
 	take_snapshot(function, &snapshot);
-	stats.starting = function->starting;
-	stats.busy = function->busy;
-	stats.warm = function->warm_count;
-	stats.warm_target = load_relaxed(&function->is_closed) ? 0 : faas__demand_target(function);
-	stats.queued_bytes = LOAD_BYTES(faas__queue_load(function));
 	faas__mutex_unlock(&function->mu);
 	fill_stats(&stats, &snapshot);
 	return faas__stats_write(ret_stats, &stats, sizeof(stats));
@@ -266,54 +280,30 @@ void faas__past_deinit(faas_runtime *runtime)
 
 void faas__past_add(faas_function *function)
 {
-	struct past *past = function->runtime->past;
 	struct snapshot snapshot;
 
 	faas__mutex_lock(&function->mu);
 	take_snapshot(function, &snapshot);
 	function->is_past = true;
 	faas__mutex_unlock(&function->mu);
-	add_counts(&past->counts, &snapshot.counts);
-	add_rejections(&past->rejections, &snapshot.rejections);
-	past->accepted += snapshot.accepted;
-	add_histogram(&past->queue_histogram, &snapshot.queue_histogram);
-	add_histogram(&past->run_histogram, &snapshot.run_histogram);
+	add_sums(function->runtime->past, &snapshot.sums);
 }
 
 /* Everything that has a sum, under functions_mu. */
-static void sum_functions(faas_runtime *runtime, struct snapshot *sum, struct faas_runtime_stats *stats)
-	holds_lock(runtime->functions_mu)
+static void sum_functions(const faas_runtime *runtime, struct snapshot *sum) holds_lock(runtime->functions_mu)
 {
-	sum->counts = runtime->past->counts;
-	sum->rejections = runtime->past->rejections;
-	sum->accepted = runtime->past->accepted;
-	sum->delayed = 0;
-	sum->deferred = 0;
-	sum->letters = 0;
-	sum->queue_histogram = runtime->past->queue_histogram;
-	sum->run_histogram = runtime->past->run_histogram;
+	sum->sums = *runtime->past;
+	memset(&sum->gauges, 0, sizeof(sum->gauges));
 	list_each(node, &runtime->function_list) {
 		faas_function *function = container_of(node, faas_function, node);
 		struct snapshot one;
 
 		faas__mutex_lock(&function->mu);
 		take_snapshot(function, &one);
-		stats->total.starting += function->starting;
-		stats->total.busy += function->busy;
-		stats->total.warm += function->warm_count;
-		stats->total.warm_target += load_relaxed(&function->is_closed) ? 0 : faas__demand_target(function);
-		stats->total.queued_bytes += LOAD_BYTES(faas__queue_load(function));
 		faas__mutex_unlock(&function->mu);
-		add_counts(&sum->counts, &one.counts);
-		add_rejections(&sum->rejections, &one.rejections);
-		sum->accepted += one.accepted;
-		sum->delayed += one.delayed;
-		sum->deferred += one.deferred;
-		sum->letters += one.letters;
-		add_histogram(&sum->queue_histogram, &one.queue_histogram);
-		add_histogram(&sum->run_histogram, &one.run_histogram);
+		add_sums(&sum->sums, &one.sums);
+		add_each((uint64_t *)&sum->gauges, (const uint64_t *)&one.gauges, sizeof(one.gauges));
 	}
-	stats->functions = runtime->function_count;
 }
 
 static void add_lane(struct faas_runtime_stats *stats, const struct lane *lane)
@@ -361,7 +351,8 @@ int faas_runtime_stats(faas_runtime *runtime, struct faas_runtime_stats *ret_sta
 	if (faas__runtime_is_forked(runtime))
 		return FAAS_EFORKED;
 	faas__mutex_lock(&runtime->functions_mu);
-	sum_functions(runtime, &sum, &stats);
+	sum_functions(runtime, &sum);
+	stats.functions = runtime->function_count;
 	faas__mutex_unlock(&runtime->functions_mu);
 	fill_stats(&stats.total, &sum);
 	faas__mutex_lock(&runtime->routes.mu);
