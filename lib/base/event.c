@@ -60,15 +60,17 @@ seldom static bool is_uri(const char *text, bool needs_scheme)
 	return true;
 }
 
+const char faas__attribute_names[] =
+	"id\0source\0type\0specversion\0subject\0time\0datacontenttype\0dataschema\0data\0";
+
 seldom static bool is_attribute_name(const char *name)
 {
-	static const char taken[] = "specversion\0id\0source\0type\0subject\0time\0datacontenttype\0dataschema\0data\0";
 	size_t i;
 
 	for (i = 0; name[i] != 0; i++)
 		if (i == 20 || !((name[i] >= 'a' && name[i] <= 'z') || (name[i] >= '0' && name[i] <= '9')))
 			return false;
-	for (const char *at = taken; *at != 0; at += strlen(at) + 1)
+	for (const char *at = faas__attribute_names; *at != 0; at += strlen(at) + 1)
 		if (strcmp(name, at) == 0)
 			return false;
 	return i > 0;

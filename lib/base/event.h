@@ -99,6 +99,10 @@ static inline size_t faas__event_chain_bytes(uint32_t hops)
 	return hops > 1 ? ((hops - 1) * sizeof(uint32_t) + 7) & ~(size_t)7 : 0;
 }
 
+/* What no extension may be called: the names of the context attributes, in the order that filters know them by, and "data". An
+   empty one is the end. */
+extern const char faas__attribute_names[];
+
 /* Copies the chain of an event, `hops` numbers. */
 void faas__event_chain(const faas_event *event, uint32_t *numbers);
 

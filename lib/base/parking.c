@@ -111,7 +111,7 @@ void faas__parking_wake(struct parking *parking)
 	faas__mutex_lock(&parking->mu);
 	store_relaxed(&parking->word, PARKING_WOKEN);
 	faas__mutex_unlock(&parking->mu);
-	faas__cond_signal(&parking->cond);
+	faas__cond_broadcast(&parking->cond);
 }
 
 #endif

@@ -93,19 +93,9 @@ void faas__cond_deinit(struct cond *cond)
 	must(pthread_cond_destroy(&cond->c));
 }
 
-void faas__cond_signal(struct cond *cond)
-{
-	must(pthread_cond_signal(&cond->c));
-}
-
 void faas__cond_broadcast(struct cond *cond)
 {
 	must(pthread_cond_broadcast(&cond->c));
-}
-
-void faas__cond_wait(struct cond *cond, struct mutex *mu)
-{
-	must(pthread_cond_wait(&cond->c, &mu->m));
 }
 
 bool faas__cond_wait_ns(struct cond *cond, struct mutex *mu, int64_t ns)
@@ -119,7 +109,7 @@ bool faas__cond_wait_ns(struct cond *cond, struct mutex *mu, int64_t ns)
 	if (ns <= 0)
 		return true;
 	if (ns >= longest) {
-		faas__cond_wait(cond, mu);
+		must(pthread_cond_wait(&cond->c, &mu->m));
 		return false;
 	}
 	clock_gettime(CLOCK_MONOTONIC, &until);

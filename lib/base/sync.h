@@ -41,9 +41,7 @@ void faas__mutex_unlock(struct mutex *mu) drops_lock(mu);
 
 int faas__cond_init(struct cond *cond);
 void faas__cond_deinit(struct cond *cond);
-void faas__cond_signal(struct cond *cond);
 void faas__cond_broadcast(struct cond *cond);
-void faas__cond_wait(struct cond *cond, struct mutex *mu) holds_lock(mu);
 
 /* Waits up to `ns` of real time (INT64_MAX: without limit). True: they have passed; may return early without reason. */
 bool faas__cond_wait_ns(struct cond *cond, struct mutex *mu, int64_t ns) holds_lock(mu);

@@ -158,20 +158,11 @@ static const struct event_attribute *find_extension(const faas_event *event, con
 
 enum context_attribute faas__filter_attribute_find(const char *name, size_t bytes)
 {
-	static const char names[ATTRIBUTE_EXTENSION][16] = {
-		[ATTRIBUTE_ID] = "id",
-		[ATTRIBUTE_SOURCE] = "source",
-		[ATTRIBUTE_TYPE] = "type",
-		[ATTRIBUTE_SPECVERSION] = "specversion",
-		[ATTRIBUTE_SUBJECT] = "subject",
-		[ATTRIBUTE_TIME] = "time",
-		[ATTRIBUTE_DATACONTENTTYPE] = "datacontenttype",
-		[ATTRIBUTE_DATASCHEMA] = "dataschema",
-	};
+	const char *at = faas__attribute_names;
 	unsigned i = 0;
 
-	while (i < ATTRIBUTE_EXTENSION && !faas__filter_same_word(name, bytes, names[i]))
-		i++;
+	for (; i < ATTRIBUTE_EXTENSION && !faas__filter_same_word(name, bytes, at); i++)
+		at += strlen(at) + 1;
 	return i;
 }
 
