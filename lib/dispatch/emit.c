@@ -87,10 +87,11 @@ seldom static bool reserve_again(faas_runtime *runtime, struct lane *lane, faas_
 }
 
 /* Takes room for it, which there seemed to be when so much was admitted. False: there is none, and the block is gone. */
-static inline bool reserve(faas_runtime *runtime, struct lane *lane, faas_invocation *invocation, uint64_t admitted,
-                           size_t bytes)
+static inline bool reserve(faas_runtime *runtime, struct runner *runner, struct lane *lane, faas_invocation *invocation,
+                           uint64_t admitted, size_t bytes)
 {
-	bool is_reserved = faas__queue_reserve_seen(invocation->function, admitted, bytes);
+	bool is_reserved = (runner && faas__queue_reserve_leased(invocation->function, runner, bytes)) ||
+	                   faas__queue_reserve_seen(invocation->function, admitted, bytes);
 
 	return (likely(is_reserved) && likely(faas__lane_reserve(runtime, lane, bytes))) ||
 	       reserve_again(runtime, lane, invocation, bytes, is_reserved);
@@ -129,7 +130,7 @@ static inline bool offer_plain(const struct plain *plain, struct lane *lane)
 	if (unlikely(!invocation))
 		return false;
 	write_event(plain, lane, (faas_event *)(invocation + 1));
-	if (unlikely(!reserve(plain->runtime, lane, invocation, admitted, plain->block_bytes)))
+	if (unlikely(!reserve(plain->runtime, plain->runner, lane, invocation, admitted, plain->block_bytes)))
 		return false;
 	bump_relaxed(&lane->emitted, 1);
 	faas__queue_push(function, invocation, plain->runner);
@@ -153,7 +154,7 @@ bool faas__offer_shared(const struct offer *offer, struct lane *lane, faas_funct
 	if (unlikely(!invocation))
 		return false;
 	*(faas_event **)(void *)(invocation + 1) = &parcel->shared->event;
-	if (unlikely(!reserve(offer->runtime, lane, invocation, admitted, bytes)))
+	if (unlikely(!reserve(offer->runtime, NULL, lane, invocation, admitted, bytes)))
 		return false;
 	/* One for each function, each of which takes one, given or refused; and the last one is the emitter's. */
 	assert(parcel->shared_refs > 1);

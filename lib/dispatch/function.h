@@ -11,8 +11,8 @@
  * that goes to another core and back costs as much as all the rest of an emit. So room is counted by two words that
  * only grow; emitters go by `released_seen`, an older value of `released`, until that seems full.
  *
- *     admitted - popped    == invocations in inbox + local queues + backlog + held, and reserved and about to be pushed
- *     admitted - released  == the same and those that threads took beyond the one they began with: this is bounded, but
+ *     admitted - leased - popped == invocations in inbox + local queues + backlog + held, and reserved and about to be pushed
+ *     admitted - leased - released == the same and those that threads took beyond the one they began with: this is bounded, but
  *                             for retries, which always find room
  *     held         == delayed ones + those that wait behind their key: in the queue, but not to be begun
  *     active      == attempts, inits and deferrals that hold a slot (overruns included), never above max_concurrency
@@ -157,6 +157,7 @@ struct demand {
 struct local_queue {
 	on_own_line struct mpsc_in in;
 	atomic_u64 accepted;   /* writers: those who push */
+	atomic_u64 leased;     /* load of room that is reserved for what they push next; grows under function.mu */
 	struct mpsc_out out;   /* under function.mu */
 	int64_t first_until;   /* under function.mu: till then its own threads come to it first; 0: from the next turn on */
 };

@@ -18,6 +18,13 @@
  * their oldest event or have a rate have no local queues, nor have those of which one event at a time may run, which then
  * keep the order of arrival.
  *
+ * Nor do those threads write to the word that counts room, but once for LEASE_EVENTS events: a local queue takes so much
+ * ahead (lease), as long as less than half of what there is has been taken. That is admitted, but not there: what stands in
+ * the queue, and what counts against the bounds, is `admitted` less what is leased. A lease grows and ends under the lock,
+ * together with `admitted`; it shrinks by compare-and-swap, just before what it was for is pushed and the turn kicked. So who
+ * holds the lock never counts too many, and counts too few only where a kick is yet to come; of so many that it does not
+ * matter, leases are counted with the rest. Before an event is refused all leases end: bounds hold to the event.
+ *
  * Of an ordered function the inbox is sorted before anything is popped: into the backlog, which holds what may begin, and
  * behind the heads of their keys (key.c).
  */
@@ -29,6 +36,56 @@
 #include "dispatch/runtime.h"
 
 #define LOCAL_FIRST_NS 200000 /* for which a thread stays with its own queue before it looks at another */
+
+static struct local_queue *locals_of(const faas_function *function)
+{
+	return load_acquire(&faas__service(function)->locals);
+}
+
+/* Room that is leased to local queues. Who also looks at `admitted` does so after this. */
+seldom static uint64_t leased_of(const faas_function *function)
+{
+	const struct local_queue *locals = locals_of(function);
+	uint64_t leased = 0;
+
+	for (uint32_t i = 0; locals && i < function->runtime->local_count; i++)
+		leased += load_seq_cst(&locals[i].leased);
+	return leased;
+}
+
+seldom uint64_t faas__queue_load(const faas_function *function)
+{
+	uint64_t leased = leased_of(function), released = load_seq_cst(&function->released);
+	/* In this order the difference is never below 0. */
+	uint64_t load = load_seq_cst(&function->admitted) - released;
+
+	/* Leases may have ended meanwhile. */
+	return leased < load ? load - leased : 0;
+}
+
+uint64_t faas__queue_in(const faas_function *function)
+{
+	uint64_t in = load_seq_cst(&function->admitted) - function->popped, leased;
+
+	if (likely(!locals_of(function)) || LOAD_EVENTS(in) > LEASE_EVENTS * LOCAL_MAX)
+		return in;
+	leased = leased_of(function);
+	return load_seq_cst(&function->admitted) - function->popped - leased;
+}
+
+/* Takes leases back. False: there was nothing to take, and no more has been admitted than this, nor less. */
+seldom static bool end_leases(faas_function *function, uint64_t admitted) without_lock(function->mu)
+{
+	struct local_queue *locals = locals_of(function);
+	uint64_t back = 0, now;
+
+	faas__mutex_lock(&function->mu);
+	for (uint32_t i = 0; locals && i < function->runtime->local_count; i++)
+		back += exchange_seq_cst(&locals[i].leased, 0);
+	now = sub_seq_cst(&function->admitted, back) - back;
+	faas__mutex_unlock(&function->mu);
+	return now != admitted;
+}
 
 int faas__queue_reserve(faas_function *function, size_t bytes)
 {
@@ -47,7 +104,7 @@ int faas__queue_reserve(faas_function *function, size_t bytes)
 			is_new = false;
 			continue;
 		}
-		if (is_new)
+		if (is_new && !end_leases(function, admitted))
 			return FAAS_EFULL;
 		released = load_seq_cst(&function->released);
 		/* Only if nobody else has: a thread that was held up here must not bring back a value of long ago. */
@@ -63,11 +120,6 @@ void faas__queue_unreserve(faas_function *function, uint64_t events, uint64_t by
 }
 
 /* ---- Local queues ------------------------------------------------------------------------------------------------ */
-
-static struct local_queue *locals_of(const faas_function *function)
-{
-	return load_acquire(&faas__service(function)->locals);
-}
 
 /* NULL: no memory. */
 seldom static struct local_queue *make_locals(faas_function *function)
@@ -110,6 +162,38 @@ static struct local_queue *local_of(faas_function *function, const struct runner
 	if (unlikely(!locals))
 		locals = make_locals(function);
 	return locals ? &locals[runner->local - 1] : NULL;
+}
+
+/* As faas__queue_reserve_leased, where more must be leased first. Where room might become scarce, nobody hoards any. */
+seldom static bool lease(faas_function *function, struct local_queue *local, size_t bytes) without_lock(function->mu)
+{
+	const uint64_t one = LOAD_EVENT + bytes, all = LEASE_EVENTS * one;
+	uint64_t released = load_seq_cst(&function->released), admitted = load_seq_cst(&function->admitted);
+	uint64_t load = admitted - released + all, rest;
+	bool is_leased;
+
+	if (LOAD_EVENTS(load) > function->max_events / 2 || LOAD_BYTES(load) > function->max_bytes / 2)
+		return false;
+	faas__mutex_lock(&function->mu);
+	rest = exchange_seq_cst(&local->leased, 0);
+	is_leased = cas_seq_cst(&function->admitted, &admitted, admitted + all - rest);
+	store_seq_cst(&local->leased, is_leased ? all - one : rest);
+	faas__mutex_unlock(&function->mu);
+	return is_leased;
+}
+
+bool faas__queue_reserve_leased(faas_function *function, const struct runner *runner, size_t bytes)
+{
+	struct local_queue *local = local_of(function, runner);
+	uint64_t leased;
+
+	if (!local || unlikely(load_seq_cst(&function->is_closed)))
+		return false;
+	leased = load_relaxed(&local->leased);
+	if (likely(LOAD_EVENTS(leased) - 1 < LEASE_EVENTS) && likely(LOAD_BYTES(leased) >= bytes) &&
+	    likely(cas_seq_cst(&local->leased, &leased, leased - LOAD_EVENT - bytes)))
+		return true;
+	return lease(function, local, bytes);
 }
 
 static uint32_t queue_count(const faas_function *function)

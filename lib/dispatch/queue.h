@@ -5,10 +5,16 @@
 
 #include "dispatch/function.h"
 
+#define LOCAL_MAX 16u    /* local queues of a function */
+#define LEASE_EVENTS 64u /* room that one takes at a time */
+
 struct runner;
 
 /* Room for one event. 0, FAAS_EFULL, or FAAS_ENOTFOUND: it is closed. */
-int faas__queue_reserve(faas_function *function, size_t bytes);
+int faas__queue_reserve(faas_function *function, size_t bytes) without_lock(function->mu);
+/* The same out of what is leased to the local queue of `runner`. False: it must be asked in the other way. */
+bool faas__queue_reserve_leased(faas_function *function, const struct runner *runner, size_t bytes)
+	without_lock(function->mu);
 void faas__queue_unreserve(faas_function *function, uint64_t events, uint64_t bytes);
 
 /* Makes an invocation that has a reservation visible to takers, and kicks the function. `runner` NULL: a host's thread. */
@@ -126,13 +132,7 @@ static inline faas_invocation *faas__queue_pop(faas_function *function, uint32_t
 }
 
 /* All that counts against the bounds. */
-static inline uint64_t faas__queue_load(const faas_function *function)
-{
-	uint64_t released = load_seq_cst(&function->released);
-
-	/* In this order the difference is never below 0. */
-	return load_seq_cst(&function->admitted) - released;
-}
+uint64_t faas__queue_load(const faas_function *function);
 
 static inline bool faas__queue_has_room(const faas_function *function, uint64_t load, size_t bytes)
 {
@@ -171,11 +171,8 @@ static inline bool faas__queue_could_fit(const faas_function *function, size_t b
 	return LOAD_EVENTS(stays) < function->max_events && LOAD_BYTES(stays) + bytes <= function->max_bytes;
 }
 
-/* What stands in the queue. */
-static inline uint64_t faas__queue_in(const faas_function *function) holds_lock(function->mu)
-{
-	return load_seq_cst(&function->admitted) - function->popped;
-}
+/* What stands in the queue; of much, perhaps a little more. */
+uint64_t faas__queue_in(const faas_function *function) holds_lock(function->mu);
 
 /* How many may begin, as far as the queue goes. */
 static inline uint64_t faas__queue_runnable(const faas_function *function) holds_lock(function->mu)

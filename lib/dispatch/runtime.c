@@ -20,7 +20,6 @@
 #define STRIPES_MAX 256u
 #define EVENT_CHUNK 64
 #define BYTE_CHUNK 65536
-#define LOCAL_MAX 16u /* local queues of a function */
 #define YIELDS 2 /* on one core, where whoever spins keeps others from getting anything done */
 #define LEASE_SHARE 32 /* all lanes together keep no more than about a sixteenth of a bound leased */
 
