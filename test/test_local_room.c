@@ -12,6 +12,10 @@
 #define SOME 10           /* fewer than are taken ahead */
 #define ROUNDS 50
 #define WIDE 900          /* bytes of a large event's data */
+#define HUGE_BYTES 700000 /* likewise, of one that fits the queue's bytes once */
+#define HUGE 100          /* of them */
+#define LOOKS 2000        /* at threads that are to be at rest */
+#define DELAYED 1100      /* more than all local queues take ahead */
 
 struct scene {
 	faas_runtime *runtime;
@@ -21,6 +25,8 @@ struct scene {
 	atomic_int emitted;    /* all that was accepted */
 	atomic_int runs;       /* of the sink */
 	atomic_int released;
+	atomic_int is_over;    /* whoever emits all the time is to stop */
+	int fails;             /* the sink's handler */
 	uint64_t small, large; /* bytes of an event in the queue */
 };
 
@@ -40,6 +46,15 @@ static void emit_some(struct scene *scene, faas_context *context, int count)
 		atomic_fetch_add(&scene->emitted, 1);
 	if (code != 1 && code != FAAS_EFULL)
 		find(&scene->findings, "emit: %s", faas_error_name(code));
+}
+
+/* A few at a time, until it is to stop. All but one have run by then: that may be the large one. */
+static void emit_all_the_time(struct scene *scene, faas_context *context)
+{
+	while (!atomic_load(&scene->is_over)) {
+		emit_some(scene, context, SOME);
+		UNTIL(atomic_load(&scene->runs) + 1 >= atomic_load(&scene->emitted));
+	}
 }
 
 /* Small and large ones in turn, until the queue is full. */
@@ -76,6 +91,8 @@ static int fill(faas_context *context, const faas_event *event)
 		emit_some(scene, context, EVENTS + 1);
 	else if (strcmp(text, "mixed") == 0)
 		emit_mixed(scene, context);
+	else if (strcmp(text, "all the time") == 0)
+		emit_all_the_time(scene, context);
 	gate_pass(&scene->end);
 	return 0;
 }
@@ -86,7 +103,7 @@ static int sink(faas_context *context, const faas_event *event)
 
 	(void)event;
 	atomic_fetch_add(&scene->runs, 1);
-	return 0;
+	return scene->fails;
 }
 
 static void note_release(void *user)
@@ -94,7 +111,7 @@ static void note_release(void *user)
 	atomic_fetch_add(&((struct scene *)user)->released, 1);
 }
 
-static void scene_open(struct scene *scene, int64_t queue_bytes)
+static void scene_open(struct scene *scene, int queue_events, int64_t queue_bytes)
 {
 	memset(scene, 0, sizeof(*scene));
 	gate_init(&scene->begin);
@@ -103,11 +120,24 @@ static void scene_open(struct scene *scene, int64_t queue_bytes)
 	assert_int_equal(FAAS_OK, faas_register_function(scene->runtime, "fill",
 	                                                 ONCE(.handler = fill, .user = scene, .deadline_ms = FAAS_NEVER)));
 	assert_int_equal(FAAS_OK, faas_register_function(scene->runtime, "sink",
-	                                                 ONCE(.handler = sink, .user = scene, .release = note_release,
-	                                                      .queue_events = queue_bytes ? 0 : EVENTS,
-	                                                      .queue_bytes = queue_bytes)));
+	                                                 FAAS_FUNCTION(.handler = sink, .user = scene,
+	                                                               .release = note_release, .backoff_ms = 3600000,
+	                                                               .jitter_percent = FAAS_NONE,
+	                                                               .queue_events = queue_events,
+	                                                               .queue_bytes = queue_bytes)));
 	assert_int_equal(FAAS_OK, faas_bind(scene->runtime, FAAS_BINDING(.pattern = "sink.*", .function = "sink"), NULL));
 	scene->sink = find_function(scene->runtime, "sink");
+}
+
+static void scene_end(struct scene *scene)
+{
+	faas_function_unref(scene->sink);
+	assert_int_equal(FAAS_OK, faas_unregister_function(scene->runtime, "sink"));
+	UNTIL(atomic_load(&scene->released) == 1);
+	close_runtime(scene->runtime, FAAS_NEVER);
+	check_findings(&scene->findings);
+	gate_deinit(&scene->begin);
+	gate_deinit(&scene->end);
 }
 
 /* What was emitted is all there is, and runs. */
@@ -123,13 +153,7 @@ static void scene_close(struct scene *scene)
 	assert_int_equal(atomic_load(&scene->emitted), atomic_load(&scene->runs));
 	assert_int_equal(0, stats.queued);
 	UNTIL(stats_of(scene->sink).queued_bytes == 0);
-	faas_function_unref(scene->sink);
-	assert_int_equal(FAAS_OK, faas_unregister_function(scene->runtime, "sink"));
-	UNTIL(atomic_load(&scene->released) == 1);
-	close_runtime(scene->runtime, FAAS_NEVER);
-	check_findings(&scene->findings);
-	gate_deinit(&scene->begin);
-	gate_deinit(&scene->end);
+	scene_end(scene);
 }
 
 static void start(struct scene *scene, const char *text)
@@ -177,7 +201,7 @@ static void a_handler_fills_the_queue_to_the_last(void **state)
 	static struct scene scene;
 
 	(void)state;
-	scene_open(&scene, 0);
+	scene_open(&scene, EVENTS, 0);
 	start_two(&scene, "some", "all", 1);
 	scene.small = stats_of(scene.sink).queued_bytes / SOME;
 	check_queued(&scene, SOME);
@@ -201,7 +225,7 @@ static void so_does_a_thread_of_the_host(void **state)
 	static struct scene scene;
 
 	(void)state;
-	scene_open(&scene, 0);
+	scene_open(&scene, EVENTS, 0);
 	start_two(&scene, "some", "some", 2);
 	scene.small = stats_of(scene.sink).queued_bytes / (2 * SOME);
 	emit_all_from_outside(&scene);
@@ -215,7 +239,7 @@ static void so_do_all_at_once(void **state)
 
 	(void)state;
 	for (int i = 0; i < stress_rounds(ROUNDS); i++) {
-		scene_open(&scene, 0);
+		scene_open(&scene, EVENTS, 0);
 		start_two(&scene, "all", "all", 0);
 		gate_open(&scene.begin);
 		emit_all_from_outside(&scene);
@@ -232,19 +256,67 @@ static void the_bytes_are_those_of_the_events(void **state)
 	uint64_t small, large;
 
 	(void)state;
-	scene_open(&scene, BYTES);
+	scene_open(&scene, 0, BYTES);
 	start_two(&scene, "some", "some", 2);
 	small = measure(&scene, 0);
 	large = measure(&scene, WIDE);
 	assert_int_equal((2 * SOME + 1) * small + large, stats_of(scene.sink).queued_bytes);
 	scene_close(&scene);
 
-	scene_open(&scene, BYTES);
+	scene_open(&scene, 0, BYTES);
 	scene.small = small;
 	scene.large = large;
 	start_two(&scene, "mixed", "none", 0);
 	begin(&scene);
 	scene_close(&scene);
+}
+
+/* What others take ahead, and use up meanwhile, is in nobody's way. */
+static void an_event_for_which_there_is_room_is_taken(void **state)
+{
+	static struct scene scene;
+	static char huge[HUGE_BYTES];
+
+	(void)state;
+	scene_open(&scene, 0, BYTES);
+	start(&scene, "all the time");
+	gate_open(&scene.begin);
+	for (int i = 0; i < stress_rounds(HUGE); i++) {
+		int before = atomic_load(&scene.runs), code;
+
+		UNTIL(atomic_load(&scene.runs) > before);
+		atomic_fetch_add(&scene.emitted, 1);
+		code = faas_emit_event(scene.runtime,
+		                       FAAS_EVENT(.type = "sink.event", .data = huge, .data_bytes = HUGE_BYTES), NULL);
+		assert_int_equal(1, code);
+		UNTIL(stats_of(scene.sink).queued_bytes < HUGE_BYTES);
+	}
+	atomic_store(&scene.is_over, 1);
+	scene_close(&scene);
+}
+
+/* Of those that may not begin yet, many, and of room that was taken ahead, threads do not think that there is work. */
+static void threads_rest_while_events_are_delayed(void **state)
+{
+	static struct scene scene;
+
+	(void)state;
+	/* More or less of what was taken ahead may be left. */
+	for (int more = 0; more < 4; more++) {
+		scene_open(&scene, 0, 0);
+		scene.fails = 1;
+		start_two(&scene, "some", "all", 1);
+		begin(&scene);
+		for (int i = EVENTS + 1 + SOME; i < DELAYED + more * SOME; i++)
+			(void)measure(&scene, 0);
+		gate_open(&scene.end);
+		UNTIL(stats_of(scene.sink).delayed == (uint64_t)atomic_load(&scene.emitted));
+		/* Not between two things to do: each time that one looks. */
+		for (int looks = 0; looks < LOOKS; looks++)
+			if (totals_of(scene.runtime).threads_idle < 2)
+				looks = 0;
+		scene_end(&scene);
+	}
 }
 
 int main(void)
@@ -254,6 +326,8 @@ int main(void)
 		cmocka_unit_test(so_does_a_thread_of_the_host),
 		cmocka_unit_test(so_do_all_at_once),
 		cmocka_unit_test(the_bytes_are_those_of_the_events),
+		cmocka_unit_test(an_event_for_which_there_is_room_is_taken),
+		cmocka_unit_test(threads_rest_while_events_are_delayed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

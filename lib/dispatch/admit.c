@@ -85,6 +85,7 @@ seldom static bool drop_oldest(struct offer *offer, struct lane *lane, faas_func
 	invocation = faas__queue_pop_oldest(function, &freed);
 	if (invocation) {
 		faas__queue_left(function, freed);
+		(void)faas__queue_show_released(function);
 		dropped = faas__invocation_move(invocation, PHASE_QUEUED, PHASE_SETTLING);
 		if (dropped) {
 			faas__count_end(function, false, END_DROPPED);
@@ -131,15 +132,15 @@ int faas__admit(struct offer *offer, struct lane *lane, faas_function *function,
 		return error;
 	if (likely(faas__lane_reserve(offer->runtime, lane, bytes)))
 		return FAAS_OK;
-	faas__queue_unreserve(function, 1, bytes);
+	faas__queue_unreserve(function, bytes);
 	return FAAS_ERUNTIMEFULL;
 }
 
-seldom int faas__admit_peek_full(const faas_function *function, size_t bytes)
+seldom int faas__admit_peek_full(faas_function *function, size_t bytes)
 {
 	if (function->drops_oldest && faas__queue_could_fit(function, bytes))
 		return FAAS_OK;
-	return faas__queue_has_room(function, faas__queue_load(function), bytes) ? FAAS_OK : FAAS_EFULL;
+	return faas__queue_has_room(function, faas__queue_load_now(function), bytes) ? FAAS_OK : FAAS_EFULL;
 }
 
 /* Whether the event could ever fit. */

@@ -71,30 +71,33 @@ static inline faas_invocation *begin_block(struct lane *lane, void *block, faas_
 	return invocation;
 }
 
-/* Others were faster, or one of the two rooms is scarce. `is_reserved`: it has the queue's. */
-seldom static bool reserve_again(faas_runtime *runtime, struct lane *lane, faas_invocation *invocation, size_t bytes,
-                                 bool is_reserved)
+/* Takes the queue's room for it. `has_runtimes`: it has the runtime's. False: one has none, and the block is gone. */
+static bool reserve_queues(faas_runtime *runtime, struct lane *lane, faas_invocation *invocation, size_t bytes,
+                           bool has_runtimes)
 {
-	faas_function *function = invocation->function;
-
-	if (is_reserved || faas__queue_reserve(function, bytes) == FAAS_OK) {
-		if (faas__lane_reserve(runtime, lane, bytes))
+	if (has_runtimes) {
+		if (faas__queue_reserve(invocation->function, bytes) == FAAS_OK)
 			return true;
-		faas__queue_unreserve(function, 1, bytes);
+		faas__lane_release(runtime, lane, 1, (int64_t)bytes);
 	}
 	faas__block_free(&runtime->pool, &lane->blocks, invocation, invocation->block_bytes);
 	return false;
 }
 
-/* Takes room for it, which there seemed to be when so much was admitted. False: there is none, and the block is gone. */
+/*
+ * Takes room for it, which there seemed to be when so much was admitted. The runtime's comes first: what was taken out of a
+ * lease is pushed (queue.c). False: there is none, and the block is gone.
+ */
 static inline bool reserve(faas_runtime *runtime, struct runner *runner, struct lane *lane, faas_invocation *invocation,
                            uint64_t admitted, size_t bytes)
 {
-	bool is_reserved = (runner && faas__queue_reserve_leased(invocation->function, runner, bytes)) ||
-	                   faas__queue_reserve_seen(invocation->function, admitted, bytes);
+	bool has_runtimes = faas__lane_reserve(runtime, lane, bytes);
 
-	return (likely(is_reserved) && likely(faas__lane_reserve(runtime, lane, bytes))) ||
-	       reserve_again(runtime, lane, invocation, bytes, is_reserved);
+	if (likely(has_runtimes) && ((runner && faas__queue_reserve_leased(invocation->function, runner, bytes)) ||
+	                             likely(faas__queue_reserve_seen(invocation->function, admitted, bytes))))
+		return true;
+	/* Others were faster, or there is little room. */
+	return reserve_queues(runtime, lane, invocation, bytes, has_runtimes);
 }
 
 static inline void write_event(const struct plain *plain, struct lane *lane, faas_event *event)
@@ -154,7 +157,7 @@ bool faas__offer_shared(const struct offer *offer, struct lane *lane, faas_funct
 	if (unlikely(!invocation))
 		return false;
 	*(faas_event **)(void *)(invocation + 1) = &parcel->shared->event;
-	if (unlikely(!reserve(offer->runtime, NULL, lane, invocation, admitted, bytes)))
+	if (unlikely(!reserve_queues(offer->runtime, lane, invocation, bytes, faas__lane_reserve(offer->runtime, lane, bytes))))
 		return false;
 	/* One for each function, each of which takes one, given or refused; and the last one is the emitter's. */
 	assert(parcel->shared_refs > 1);

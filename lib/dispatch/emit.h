@@ -114,9 +114,9 @@ int faas__admit(struct offer *offer, struct lane *lane, faas_function *function,
 int faas__admit_to_queue(struct offer *offer, struct lane *lane, faas_function *function, size_t bytes);
 
 /* Whether faas__admit would refuse right now, without the cost of making the event first. */
-static inline int faas__admit_peek(const faas_function *function, size_t bytes);
+static inline int faas__admit_peek(faas_function *function, size_t bytes);
 /* The same where the queue seems full. */
-int faas__admit_peek_full(const faas_function *function, size_t bytes);
+int faas__admit_peek_full(faas_function *function, size_t bytes) without_lock(function->mu);
 
 /*
  * Waits until the function (or the runtime) may have room. In no lane. False: the time is over.
@@ -153,7 +153,7 @@ static inline void faas__offer_end(struct offer *offer)
 		faas__offer_settle_dropped(offer);
 }
 
-static inline int faas__admit_peek(const faas_function *function, size_t bytes)
+static inline int faas__admit_peek(faas_function *function, size_t bytes)
 {
 	uint64_t admitted;
 

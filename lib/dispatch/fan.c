@@ -135,7 +135,7 @@ static void unreserve_some(faas_invocation *const *made, bool droppers, size_t c
 {
 	for (size_t i = 0; i < count; i++)
 		if (made[i]->function->drops_oldest == droppers)
-			faas__queue_unreserve(made[i]->function, 1, faas__invocation_bytes(made[i]));
+			faas__queue_unreserve(made[i]->function, faas__invocation_bytes(made[i]));
 }
 
 /* The runtime's room first, before anything is dropped for it in vain; then those that can refuse; then the droppers. */

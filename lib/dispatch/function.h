@@ -8,8 +8,8 @@
  * reached by moving all of these to the backlog, which is linked both ways.
  *
  * Emitters write one line and takers another, and neither looks at the other's more than once in a batch, since a line
- * that goes to another core and back costs as much as all the rest of an emit. So room is counted by two words that
- * only grow; emitters go by `released_seen`, an older value of `released`, until that seems full.
+ * that goes to another core and back costs as much as all the rest of an emit. So room is counted by two words of which
+ * each grows at its end; emitters go by `released_seen`, an older value of `released`, until that seems full.
  *
  *     admitted - leased - popped == invocations in inbox + local queues + backlog + held, and reserved and about to be pushed
  *     admitted - leased - released == the same and those that threads took beyond the one they began with: this is bounded, but
@@ -225,7 +225,7 @@ struct faas_function {
 
 	/* the emitters' line: they write the first five, and read the turn's state */
 	on_own_line struct mpsc_in inbox_in;
-	atomic_u64 admitted;       /* load of all that got room; modulo 2^64 */
+	atomic_u64 admitted;       /* load of all that got room, and of what is leased; modulo 2^64 */
 	atomic_u64 released_seen;  /* a value that `released` once had */
 	atomic_u64 accepted;
 	void (*release)(void *user); /* fixed; fills up the line */

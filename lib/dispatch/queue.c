@@ -19,11 +19,11 @@
  * keep the order of arrival.
  *
  * Nor do those threads write to the word that counts room, but once for LEASE_EVENTS events: a local queue takes so much
- * ahead (lease), as long as less than half of what there is has been taken. That is admitted, but not there: what stands in
- * the queue, and what counts against the bounds, is `admitted` less what is leased. A lease grows and ends under the lock,
- * together with `admitted`; it shrinks by compare-and-swap, just before what it was for is pushed and the turn kicked. So who
- * holds the lock never counts too many, and counts too few only where a kick is yet to come; of so many that it does not
- * matter, leases are counted with the rest. Before an event is refused all leases end: bounds hold to the event.
+ * ahead (lease), as long as less than half of what there is has been taken. That is in `admitted`, but not in the queue: what
+ * stands there, and what counts against the bounds, is less by what is leased. A lease is made and ended under the lock, together
+ * with `admitted`; in between it only shrinks, by compare-and-swap, just before what it was for is pushed and the turn kicked
+ * (so nothing may go wrong after that). Who holds the lock and looks at the leases first may miss such an event, whose kick is
+ * yet to come, and nothing else. Before the queue is said to be full all leases end: bounds hold to the event.
  *
  * Of an ordered function the inbox is sorted before anything is popped: into the backlog, which holds what may begin, and
  * behind the heads of their keys (key.c).
@@ -42,7 +42,7 @@ static struct local_queue *locals_of(const faas_function *function)
 	return load_acquire(&faas__service(function)->locals);
 }
 
-/* Room that is leased to local queues. Who also looks at `admitted` does so after this. */
+/* Room that is leased to local queues. Under the lock it only shrinks. */
 seldom static uint64_t leased_of(const faas_function *function)
 {
 	const struct local_queue *locals = locals_of(function);
@@ -55,68 +55,68 @@ seldom static uint64_t leased_of(const faas_function *function)
 
 seldom uint64_t faas__queue_load(const faas_function *function)
 {
-	uint64_t leased = leased_of(function), released = load_seq_cst(&function->released);
-	/* In this order the difference is never below 0. */
-	uint64_t load = load_seq_cst(&function->admitted) - released;
+	/* In this order what is taken out of a lease meanwhile is missed at most. */
+	uint64_t leased = leased_of(function);
 
-	/* Leases may have ended meanwhile. */
-	return leased < load ? load - leased : 0;
+	return load_seq_cst(&function->admitted) - load_relaxed(&function->released) - leased;
+}
+
+seldom uint64_t faas__queue_load_now(faas_function *function)
+{
+	uint64_t load;
+
+	faas__mutex_lock(&function->mu);
+	load = faas__queue_load(function);
+	faas__mutex_unlock(&function->mu);
+	return load;
 }
 
 uint64_t faas__queue_in(const faas_function *function)
 {
 	uint64_t in = load_seq_cst(&function->admitted) - function->popped, leased;
 
-	if (likely(!locals_of(function)) || LOAD_EVENTS(in) > LEASE_EVENTS * LOCAL_MAX)
+	/* Many more than can be leased. */
+	if (likely(!locals_of(function)) || LOAD_EVENTS(in) > LEASE_EVENTS * LOCAL_MAX + function->held)
 		return in;
 	leased = leased_of(function);
 	return load_seq_cst(&function->admitted) - function->popped - leased;
 }
 
-/* Takes leases back. False: there was nothing to take, and no more has been admitted than this, nor less. */
-seldom static bool end_leases(faas_function *function, uint64_t admitted) without_lock(function->mu)
+/* The same where it seems full, as it may for what is leased, and as long as nobody has shown what was released. */
+seldom static int reserve_at_last(faas_function *function, size_t bytes) without_lock(function->mu)
 {
 	struct local_queue *locals = locals_of(function);
-	uint64_t back = 0, now;
+	uint64_t back = 0, admitted, released;
+	bool is_reserved = false;
 
 	faas__mutex_lock(&function->mu);
 	for (uint32_t i = 0; locals && i < function->runtime->local_count; i++)
 		back += exchange_seq_cst(&locals[i].leased, 0);
-	now = sub_seq_cst(&function->admitted, back) - back;
+	admitted = sub_seq_cst(&function->admitted, back) - back;
+	released = faas__queue_show_released(function);
+	while (!is_reserved && faas__queue_has_room(function, admitted - released, bytes))
+		is_reserved = cas_seq_cst(&function->admitted, &admitted, admitted + LOAD_EVENT + bytes);
 	faas__mutex_unlock(&function->mu);
-	return now != admitted;
+	return is_reserved ? FAAS_OK : FAAS_EFULL;
 }
 
 int faas__queue_reserve(faas_function *function, size_t bytes)
 {
 	/* Before `admitted`, so that the difference is never below 0. */
-	uint64_t seen = load_acquire(&function->released_seen), released = seen;
-	uint64_t admitted = load_relaxed(&function->admitted);
-	bool is_new = false;
+	uint64_t released = load_acquire(&function->released_seen), admitted = load_relaxed(&function->admitted);
 
 	/* Sequentially consistent, like the lane's word before it: who seals the function relies on one of the two. */
 	if (unlikely(load_seq_cst(&function->is_closed)))
 		return FAAS_ENOTFOUND;
-	for (;;) {
-		if (likely(faas__queue_has_room(function, admitted - released, bytes))) {
-			if (likely(cas_seq_cst(&function->admitted, &admitted, admitted + LOAD_EVENT + bytes)))
-				return FAAS_OK;
-			is_new = false;
-			continue;
-		}
-		if (is_new && !end_leases(function, admitted))
-			return FAAS_EFULL;
-		released = load_seq_cst(&function->released);
-		/* Only if nobody else has: a thread that was held up here must not bring back a value of long ago. */
-		(void)cas_acq_rel(&function->released_seen, &seen, released);
-		admitted = load_seq_cst(&function->admitted);
-		is_new = true;
-	}
+	while (likely(faas__queue_has_room(function, admitted - released, bytes)))
+		if (likely(cas_seq_cst(&function->admitted, &admitted, admitted + LOAD_EVENT + bytes)))
+			return FAAS_OK;
+	return reserve_at_last(function, bytes);
 }
 
-void faas__queue_unreserve(faas_function *function, uint64_t events, uint64_t bytes)
+void faas__queue_unreserve(faas_function *function, size_t bytes)
 {
-	sub_seq_cst(&function->admitted, events * LOAD_EVENT + bytes);
+	sub_seq_cst(&function->admitted, LOAD_EVENT + bytes);
 }
 
 /* ---- Local queues ------------------------------------------------------------------------------------------------ */
@@ -164,7 +164,10 @@ static struct local_queue *local_of(faas_function *function, const struct runner
 	return locals ? &locals[runner->local - 1] : NULL;
 }
 
-/* As faas__queue_reserve_leased, where more must be leased first. Where room might become scarce, nobody hoards any. */
+/*
+ * As faas__queue_reserve_leased, where more must be leased first. Where room might become scarce, nobody hoards any. What is
+ * left, too little for this event or bytes alone, is given back.
+ */
 seldom static bool lease(faas_function *function, struct local_queue *local, size_t bytes) without_lock(function->mu)
 {
 	const uint64_t one = LOAD_EVENT + bytes, all = LEASE_EVENTS * one;
@@ -177,7 +180,7 @@ seldom static bool lease(faas_function *function, struct local_queue *local, siz
 	faas__mutex_lock(&function->mu);
 	rest = exchange_seq_cst(&local->leased, 0);
 	is_leased = cas_seq_cst(&function->admitted, &admitted, admitted + all - rest);
-	store_seq_cst(&local->leased, is_leased ? all - one : rest);
+	store_release(&local->leased, is_leased ? all - one : rest);
 	faas__mutex_unlock(&function->mu);
 	return is_leased;
 }
@@ -453,10 +456,9 @@ seldom void faas__queue_rejoin(faas_function *function, faas_invocation *invocat
 }
 
 /* Emitters wait until a quarter is free, lest every single pop wake one of them. */
-seldom bool faas__queue_has_room_to_tell(const faas_function *function)
+seldom bool faas__queue_has_room_to_tell(faas_function *function)
 {
-	uint64_t load = faas__queue_load(function);
-	uint64_t events = function->max_events - function->max_events / 4;
+	uint64_t events = function->max_events - function->max_events / 4, load = faas__queue_load_now(function);
 
 	return LOAD_EVENTS(load) <= events && LOAD_BYTES(load) <= function->max_bytes - function->max_bytes / 4;
 }

@@ -12,10 +12,10 @@ struct runner;
 
 /* Room for one event. 0, FAAS_EFULL, or FAAS_ENOTFOUND: it is closed. */
 int faas__queue_reserve(faas_function *function, size_t bytes) without_lock(function->mu);
-/* The same out of what is leased to the local queue of `runner`. False: it must be asked in the other way. */
+/* The same out of what is leased to the local queue of `runner`, to be pushed there. False: it must be asked in the other way. */
 bool faas__queue_reserve_leased(faas_function *function, const struct runner *runner, size_t bytes)
 	without_lock(function->mu);
-void faas__queue_unreserve(faas_function *function, uint64_t events, uint64_t bytes);
+void faas__queue_unreserve(faas_function *function, size_t bytes);
 
 /* Makes an invocation that has a reservation visible to takers, and kicks the function. `runner` NULL: a host's thread. */
 void faas__queue_push(faas_function *function, faas_invocation *invocation, const struct runner *runner)
@@ -84,7 +84,7 @@ bool faas__queue_remove(faas_function *function, faas_invocation *invocation, ui
                         faas_invocation **dead) holds_lock(function->mu);
 
 /* Whether so much is free that emitters who wait are told. */
-bool faas__queue_has_room_to_tell(const faas_function *function);
+bool faas__queue_has_room_to_tell(faas_function *function) without_lock(function->mu);
 
 /* This load has left the queue, and its room is free. */
 void faas__queue_left(faas_function *function, uint64_t load) holds_lock(function->mu);
@@ -132,7 +132,17 @@ static inline faas_invocation *faas__queue_pop(faas_function *function, uint32_t
 }
 
 /* All that counts against the bounds. */
-uint64_t faas__queue_load(const faas_function *function);
+uint64_t faas__queue_load(const faas_function *function) holds_lock(function->mu);
+uint64_t faas__queue_load_now(faas_function *function) without_lock(function->mu);
+
+/* Emitters are to go by what has been released by now, which it returns. */
+static inline uint64_t faas__queue_show_released(faas_function *function) holds_lock(function->mu)
+{
+	uint64_t released = load_relaxed(&function->released);
+
+	store_release(&function->released_seen, released);
+	return released;
+}
 
 static inline bool faas__queue_has_room(const faas_function *function, uint64_t load, size_t bytes)
 {
@@ -149,8 +159,8 @@ static inline bool faas__queue_seems_roomy(const faas_function *function, size_t
 }
 
 /*
- * faas__queue_reserve where nothing stands in its way and nothing was admitted since there was room, and what is released
- * goes no way but up (or back by one, where a batch is put back whole). False: no more than that it must be asked.
+ * faas__queue_reserve where nothing stands in its way and as much is admitted as when there was room: what is released goes
+ * no way but up (or back by one, where a batch is put back whole). False: no more than that it must be asked.
  */
 static inline bool faas__queue_reserve_seen(faas_function *function, uint64_t admitted, size_t bytes)
 {
@@ -171,7 +181,7 @@ static inline bool faas__queue_could_fit(const faas_function *function, size_t b
 	return LOAD_EVENTS(stays) < function->max_events && LOAD_BYTES(stays) + bytes <= function->max_bytes;
 }
 
-/* What stands in the queue; of much, perhaps a little more. */
+/* What stands in the queue; where that is much more than what is held, perhaps more, by what is leased. */
 uint64_t faas__queue_in(const faas_function *function) holds_lock(function->mu);
 
 /* How many may begin, as far as the queue goes. */
