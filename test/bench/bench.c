@@ -51,6 +51,11 @@ int64_t bench_now(void)
 	return read_clock(CLOCK_MONOTONIC);
 }
 
+int64_t bench_own_cpu(void)
+{
+	return read_clock(CLOCK_THREAD_CPUTIME_ID);
+}
+
 /* Where a workload submits, rests and submits again, that is part of what it measures. */
 void bench_pause(int64_t ns)
 {

@@ -35,6 +35,7 @@ struct bench_meter {
 };
 
 int64_t bench_now(void);
+int64_t bench_own_cpu(void); /* of the calling thread */
 void bench_pause(int64_t ns);
 void bench_meter_start(struct bench_meter *meter);
 void bench_meter_stop(struct bench_meter *meter); /* from here on it holds the differences */

@@ -50,7 +50,7 @@ LINES = (
      [("to 10 of them", "functions", SCALE, "event_ns", 1), ("over all", "functions", SCALE, "spread_ns", 1),
       ("(register and bind)", "functions", SCALE, "register_ns", 1)]),
     ("ns per function by bindings an event matches", plan.BINDINGS,
-     [("emit", "bindings", SCALE, "emit_ns", 1), ("emit and run", "bindings", SCALE, "event_ns", 1)]),
+     [("emit (CPU)", "bindings", SCALE, "emit_ns", 1), ("emit and run", "bindings", SCALE, "event_ns", 1)]),
     ("ns per event by events queued", plan.QUEUED,
      [("emit", "queued", SCALE, "emit_ns", 1), ("run", "queued", SCALE, "run_ns", 1)]),
     ("ns per event by bytes of data", plan.PAYLOADS,

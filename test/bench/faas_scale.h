@@ -30,10 +30,14 @@ void scale_emit(faas_runtime *runtime, const char *type, int functions);
 /* Counts itself at the latch. */
 int scale_count(faas_context *context, const faas_event *event);
 
-/* What emitting some events cost, for each function reached. */
+/*
+ * What emitting some events cost, for each function reached. Emitting: in processor time of the thread that does it. By the
+ * clock, where cores are few, it is 40 ns at one time and 80 at another: as long as it takes, or twice that, as the system lets
+ * the pool's second thread run on the emitter's core meanwhile or not.
+ */
 struct scale_cost {
-	double emit_ns; /* in the calls that emit */
-	double all_ns;  /* until all had run */
+	double emit_ns; /* of its processor, in the calls that emit */
+	double all_ns;  /* by the clock, until all had run */
 };
 
 /* Emits `events` events, of these types in turn, each of which reaches `functions` functions. */

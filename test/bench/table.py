@@ -152,10 +152,10 @@ GROWTH = (
     ("functions", plan.FUNCTIONS, (
         ("register and bind each, ns", "register_ns", 1), ("bytes each, idle", "bytes", 1),
         ("- after its first event", "bytes_used", 1), ("first event of each, ns", "first_ns", 1),
-        ("events over all, ns", "spread_ns", 1), ("emit to 10 of them, ns", "emit_ns", 1),
+        ("events over all, ns", "spread_ns", 1), ("emit to 10 of them, CPU, ns", "emit_ns", 1),
         ("emit and run, ns", "event_ns", 1), ("against 10 registered", "event_ratio", 1))),
     ("bindings", plan.BINDINGS, (
-        ("emit, per function, ns", "emit_ns", 1), ("emit and run, ns", "event_ns", 1),
+        ("emit, per function, CPU, ns", "emit_ns", 1), ("emit and run, ns", "event_ns", 1),
         ("emit against plain", "emit_ratio", 1), ("emit and run against plain", "event_ratio", 1))),
     ("queued", plan.QUEUED, (
         ("emit, ns", "emit_ns", 1), ("run, ns", "run_ns", 1), ("bytes per event", "bytes", 1),
