@@ -12,7 +12,7 @@
 #define SOME 10           /* fewer than are taken ahead */
 #define ROUNDS 50
 #define WIDE 900          /* bytes of a large event's data */
-#define HUGE_BYTES 700000 /* likewise, of one that fits the queue's bytes once */
+#define HUGE_BYTES 1042000 /* likewise, beside which the queue has room for a few small ones, but not for a lease */
 #define HUGE 100          /* of them */
 #define LOOKS 2000        /* at threads that are to be at rest */
 #define DELAYED 1100      /* more than all local queues take ahead */
@@ -21,7 +21,7 @@ struct scene {
 	faas_runtime *runtime;
 	faas_function *sink;
 	struct findings findings;
-	struct gate begin, end; /* it may emit all that there is room for; it may return */
+	struct gate enter, begin, end; /* a handler is there; it may emit all that there is room for; it may return */
 	atomic_int emitted;    /* all that was accepted */
 	atomic_int runs;       /* of the sink */
 	atomic_int released;
@@ -46,6 +46,19 @@ static void emit_some(struct scene *scene, faas_context *context, int count)
 		atomic_fetch_add(&scene->emitted, 1);
 	if (code != 1 && code != FAAS_EFULL)
 		find(&scene->findings, "emit: %s", faas_error_name(code));
+}
+
+/* As many times as the queue takes, whether there is room or not. */
+static void emit_in_vain(struct scene *scene, faas_context *context)
+{
+	for (int i = 0; i < EVENTS; i++) {
+		int code = emit(context, 0);
+
+		if (code == 1)
+			atomic_fetch_add(&scene->emitted, 1);
+		else if (code != FAAS_ERUNTIMEFULL)
+			find(&scene->findings, "emit: %s", faas_error_name(code));
+	}
 }
 
 /* A few at a time, until it is to stop. All but one have run by then: that may be the large one. */
@@ -83,6 +96,7 @@ static int fill(faas_context *context, const faas_event *event)
 	struct scene *scene = faas_context_user(context);
 	const char *text = faas_event_data(event, NULL);
 
+	gate_pass(&scene->enter);
 	if (strcmp(text, "some") == 0)
 		emit_some(scene, context, SOME);
 	else
@@ -91,6 +105,8 @@ static int fill(faas_context *context, const faas_event *event)
 		emit_some(scene, context, EVENTS + 1);
 	else if (strcmp(text, "mixed") == 0)
 		emit_mixed(scene, context);
+	else if (strcmp(text, "in vain") == 0)
+		emit_in_vain(scene, context);
 	else if (strcmp(text, "all the time") == 0)
 		emit_all_the_time(scene, context);
 	gate_pass(&scene->end);
@@ -111,17 +127,20 @@ static void note_release(void *user)
 	atomic_fetch_add(&((struct scene *)user)->released, 1);
 }
 
-static void scene_open(struct scene *scene, int queue_events, int64_t queue_bytes)
+static void scene_open(struct scene *scene, int queue_events, int64_t queue_bytes, int runtime_events)
 {
 	memset(scene, 0, sizeof(*scene));
+	gate_init(&scene->enter);
 	gate_init(&scene->begin);
 	gate_init(&scene->end);
-	scene->runtime = open_runtime(FAAS_RUNTIME(.threads = 2, .max_threads = 2));
+	scene->runtime = open_runtime(FAAS_RUNTIME(.threads = 2, .max_threads = 2, .thread_idle_ms = FAAS_NEVER,
+	                                           .queue_events = runtime_events));
 	assert_int_equal(FAAS_OK, faas_register_function(scene->runtime, "fill",
 	                                                 ONCE(.handler = fill, .user = scene, .deadline_ms = FAAS_NEVER)));
 	assert_int_equal(FAAS_OK, faas_register_function(scene->runtime, "sink",
 	                                                 FAAS_FUNCTION(.handler = sink, .user = scene,
-	                                                               .release = note_release, .backoff_ms = 3600000,
+	                                                               .release = note_release,
+	                                                               .deadline_ms = FAAS_NEVER, .backoff_ms = 3600000,
 	                                                               .jitter_percent = FAAS_NONE,
 	                                                               .queue_events = queue_events,
 	                                                               .queue_bytes = queue_bytes)));
@@ -136,6 +155,7 @@ static void scene_end(struct scene *scene)
 	UNTIL(atomic_load(&scene->released) == 1);
 	close_runtime(scene->runtime, FAAS_NEVER);
 	check_findings(&scene->findings);
+	gate_deinit(&scene->enter);
 	gate_deinit(&scene->begin);
 	gate_deinit(&scene->end);
 }
@@ -159,7 +179,9 @@ static void scene_close(struct scene *scene)
 static void start(struct scene *scene, const char *text)
 {
 	assert_int_equal(FAAS_OK, faas_invoke_async(scene->runtime, "fill",
-	                                            FAAS_EVENT(.data = text, .data_bytes = strlen(text)), NULL));
+	                                            FAAS_EVENT(.data = text, .data_bytes = strlen(text),
+	                                                       .wait_ms = FAAS_NEVER),
+	                                            NULL));
 }
 
 /* Both threads are in handlers, of which `some` have emitted. */
@@ -167,6 +189,8 @@ static void start_two(struct scene *scene, const char *one, const char *other, i
 {
 	start(scene, one);
 	start(scene, other);
+	gate_await(&scene->enter, 2);
+	gate_open(&scene->enter);
 	gate_await(&scene->end, some);
 	gate_await(&scene->begin, 2 - some);
 }
@@ -201,7 +225,7 @@ static void a_handler_fills_the_queue_to_the_last(void **state)
 	static struct scene scene;
 
 	(void)state;
-	scene_open(&scene, EVENTS, 0);
+	scene_open(&scene, EVENTS, 0, 0);
 	start_two(&scene, "some", "all", 1);
 	scene.small = stats_of(scene.sink).queued_bytes / SOME;
 	check_queued(&scene, SOME);
@@ -225,7 +249,7 @@ static void so_does_a_thread_of_the_host(void **state)
 	static struct scene scene;
 
 	(void)state;
-	scene_open(&scene, EVENTS, 0);
+	scene_open(&scene, EVENTS, 0, 0);
 	start_two(&scene, "some", "some", 2);
 	scene.small = stats_of(scene.sink).queued_bytes / (2 * SOME);
 	emit_all_from_outside(&scene);
@@ -239,12 +263,12 @@ static void so_do_all_at_once(void **state)
 
 	(void)state;
 	for (int i = 0; i < stress_rounds(ROUNDS); i++) {
-		scene_open(&scene, EVENTS, 0);
+		scene_open(&scene, EVENTS, 0, 0);
 		start_two(&scene, "all", "all", 0);
+		scene.small = measure(&scene, 0);
 		gate_open(&scene.begin);
 		emit_all_from_outside(&scene);
 		gate_await(&scene.end, 2);
-		scene.small = stats_of(scene.sink).queued_bytes / EVENTS;
 		check_queued(&scene, EVENTS);
 		scene_close(&scene);
 	}
@@ -256,14 +280,14 @@ static void the_bytes_are_those_of_the_events(void **state)
 	uint64_t small, large;
 
 	(void)state;
-	scene_open(&scene, 0, BYTES);
+	scene_open(&scene, 0, BYTES, 0);
 	start_two(&scene, "some", "some", 2);
 	small = measure(&scene, 0);
 	large = measure(&scene, WIDE);
 	assert_int_equal((2 * SOME + 1) * small + large, stats_of(scene.sink).queued_bytes);
 	scene_close(&scene);
 
-	scene_open(&scene, 0, BYTES);
+	scene_open(&scene, 0, BYTES, 0);
 	scene.small = small;
 	scene.large = large;
 	start_two(&scene, "mixed", "none", 0);
@@ -278,9 +302,10 @@ static void an_event_for_which_there_is_room_is_taken(void **state)
 	static char huge[HUGE_BYTES];
 
 	(void)state;
-	scene_open(&scene, 0, BYTES);
-	start(&scene, "all the time");
+	scene_open(&scene, 0, BYTES, 0);
+	gate_open(&scene.enter);
 	gate_open(&scene.begin);
+	start(&scene, "all the time");
 	for (int i = 0; i < stress_rounds(HUGE); i++) {
 		int before = atomic_load(&scene.runs), code;
 
@@ -295,6 +320,29 @@ static void an_event_for_which_there_is_room_is_taken(void **state)
 	scene_close(&scene);
 }
 
+/* Events that the function has room for, and the runtime has not. */
+static void what_the_runtime_refuses_leaves_nothing_behind(void **state)
+{
+	static struct scene scene;
+
+	(void)state;
+	for (int i = 0; i < stress_rounds(ROUNDS); i++) {
+		scene_open(&scene, 0, 0, SOME);
+		start_two(&scene, "in vain", "in vain", 0);
+		begin(&scene);
+		assert_true(stats_of(scene.sink).rejected_runtime_full > 0);
+		scene_close(&scene);
+		/* The same while the sink runs. */
+		scene_open(&scene, 0, 0, SOME);
+		gate_open(&scene.enter);
+		gate_open(&scene.begin);
+		gate_open(&scene.end);
+		for (int k = 0; k < SOME / 2; k++)
+			start(&scene, "in vain");
+		scene_close(&scene);
+	}
+}
+
 /* Of those that may not begin yet, many, and of room that was taken ahead, threads do not think that there is work. */
 static void threads_rest_while_events_are_delayed(void **state)
 {
@@ -303,7 +351,7 @@ static void threads_rest_while_events_are_delayed(void **state)
 	(void)state;
 	/* More or less of what was taken ahead may be left. */
 	for (int more = 0; more < 4; more++) {
-		scene_open(&scene, 0, 0);
+		scene_open(&scene, 0, 0, 0);
 		scene.fails = 1;
 		start_two(&scene, "some", "all", 1);
 		begin(&scene);
@@ -327,6 +375,7 @@ int main(void)
 		cmocka_unit_test(so_do_all_at_once),
 		cmocka_unit_test(the_bytes_are_those_of_the_events),
 		cmocka_unit_test(an_event_for_which_there_is_room_is_taken),
+		cmocka_unit_test(what_the_runtime_refuses_leaves_nothing_behind),
 		cmocka_unit_test(threads_rest_while_events_are_delayed),
 	};
 

@@ -66,6 +66,7 @@ seldom uint64_t faas__queue_load_now(faas_function *function)
 	uint64_t load;
 
 	faas__mutex_lock(&function->mu);
+	(void)faas__queue_show_released(function);
 	load = faas__queue_load(function);
 	faas__mutex_unlock(&function->mu);
 	return load;

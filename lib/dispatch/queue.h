@@ -97,7 +97,7 @@ void faas__queue_took(faas_function *function, uint64_t popped, uint64_t rest) h
 void faas__queue_end_rest(faas_function *function, uint64_t rest, uint64_t back) holds_lock(function->mu);
 
 /* Room has been given back: returns it to the runtime, and wakes emitters that wait for it. */
-void faas__queue_freed(faas_function *function, uint64_t freed);
+void faas__queue_freed(faas_function *function, uint64_t freed) without_lock(function->mu);
 
 static inline uint64_t faas__load_of(const faas_invocation *invocation)
 {
@@ -133,6 +133,7 @@ static inline faas_invocation *faas__queue_pop(faas_function *function, uint32_t
 
 /* All that counts against the bounds. */
 uint64_t faas__queue_load(const faas_function *function) holds_lock(function->mu);
+/* The same; and shows emitters what has been released. */
 uint64_t faas__queue_load_now(faas_function *function) without_lock(function->mu);
 
 /* Emitters are to go by what has been released by now, which it returns. */

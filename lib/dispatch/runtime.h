@@ -7,6 +7,7 @@
  *     clock.mu                      a manual clock's followers, while they fire
  *     functions_mu                  the registry: names, order, what became of past functions
  *     route.mu                      bindings; writers of the route table
+ *     wait_bucket.mu                who sleeps there; under it a look whether there is room
  *     function.mu                   queue's end, workers, counts of one function
  *     run_queue.mu, timers_mu, depot.mu, runners_mu, callbacks_mu, share.mu
  *                                   leaves: nothing is taken under them
