@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Threads whose handlers emit take room in a function's queue ahead: nobody sees that. Bounds hold to the event, whoever emits
- * and however much others have taken ahead; numbers are those of the events that are there; and a function ends all the same.
+ * Threads whose handlers emit take room in a function's queue ahead: nobody sees that. Bounds hold to the event, whoever
+ * emits and however much others have taken ahead; numbers are those of the events that are there; and a function ends all
+ * the same.
  *
- * The pool has as many threads as handlers that emit, and these stay until a gate is opened: meanwhile nothing they emitted runs.
+ * The pool has as many threads as handlers that emit, and these stay until a gate is opened: meanwhile nothing they emitted
+ * runs.
  */
 #include "stress.h"
 

@@ -19,11 +19,12 @@
  * keep the order of arrival.
  *
  * Nor do those threads write to the word that counts room, but once for LEASE_EVENTS events: a local queue takes so much
- * ahead (lease), as long as less than half of what there is has been taken. That is in `admitted`, but not in the queue: what
- * stands there, and what counts against the bounds, is less by what is leased. A lease is made and ended under the lock, together
- * with `admitted`; in between it only shrinks, by compare-and-swap, just before what it was for is pushed and the turn kicked
- * (so nothing may go wrong after that). Who holds the lock and looks at the leases first may miss such an event, whose kick is
- * yet to come, and nothing else. Before the queue is said to be full all leases end: bounds hold to the event.
+ * ahead (lease), as long as less than half of what there is has been taken. That is in `admitted`, but not in the queue:
+ * what stands there, and what counts against the bounds, is less by what is leased. A lease is made and ended under the
+ * lock, together with `admitted`; in between it only shrinks, by compare-and-swap, just before what it was for is pushed
+ * and the turn kicked (so nothing may go wrong after that). Who holds the lock and looks at the leases first may miss such
+ * an event, whose kick is yet to come, and nothing else. Before the queue is said to be full all leases end: bounds hold to
+ * the event.
  *
  * Of an ordered function the inbox is sorted before anything is popped: into the backlog, which holds what may begin, and
  * behind the heads of their keys (key.c).
