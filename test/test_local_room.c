@@ -13,6 +13,7 @@
 #define BYTES (1 << 20)   /* likewise */
 #define SOME 10           /* fewer than are taken ahead */
 #define ROUNDS 50
+#define FEW_ROUNDS 5      /* where the pool must grow first */
 #define WIDE 900          /* bytes of a large event's data */
 #define HUGE_BYTES 1042000 /* likewise, beside which the queue has room for a few small ones, but not for a lease */
 #define HUGE 100          /* of them */
@@ -129,14 +130,16 @@ static void note_release(void *user)
 	atomic_fetch_add(&((struct scene *)user)->released, 1);
 }
 
-static void scene_open(struct scene *scene, int queue_events, int64_t queue_bytes, int runtime_events)
+/* Of two threads in the end, which stay. */
+#define POOL(...) FAAS_RUNTIME(.max_threads = 2, .thread_idle_ms = FAAS_NEVER, __VA_ARGS__)
+
+static void scene_open(struct scene *scene, const faas_runtime_config *pool, int queue_events, int64_t queue_bytes)
 {
 	memset(scene, 0, sizeof(*scene));
 	gate_init(&scene->enter);
 	gate_init(&scene->begin);
 	gate_init(&scene->end);
-	scene->runtime = open_runtime(FAAS_RUNTIME(.threads = 2, .max_threads = 2, .thread_idle_ms = FAAS_NEVER,
-	                                           .queue_events = runtime_events));
+	scene->runtime = open_runtime(pool);
 	assert_int_equal(FAAS_OK, faas_register_function(scene->runtime, "fill",
 	                                                 ONCE(.handler = fill, .user = scene, .deadline_ms = FAAS_NEVER)));
 	assert_int_equal(FAAS_OK, faas_register_function(scene->runtime, "sink",
@@ -227,7 +230,7 @@ static void a_handler_fills_the_queue_to_the_last(void **state)
 	static struct scene scene;
 
 	(void)state;
-	scene_open(&scene, EVENTS, 0, 0);
+	scene_open(&scene, POOL(.threads = 2), EVENTS, 0);
 	start_two(&scene, "some", "all", 1);
 	scene.small = stats_of(scene.sink).queued_bytes / SOME;
 	check_queued(&scene, SOME);
@@ -251,7 +254,7 @@ static void so_does_a_thread_of_the_host(void **state)
 	static struct scene scene;
 
 	(void)state;
-	scene_open(&scene, EVENTS, 0, 0);
+	scene_open(&scene, POOL(.threads = 2), EVENTS, 0);
 	start_two(&scene, "some", "some", 2);
 	scene.small = stats_of(scene.sink).queued_bytes / (2 * SOME);
 	emit_all_from_outside(&scene);
@@ -259,13 +262,12 @@ static void so_does_a_thread_of_the_host(void **state)
 	scene_close(&scene);
 }
 
-static void so_do_all_at_once(void **state)
+static void fill_from_three_threads(const faas_runtime_config *pool, int rounds)
 {
 	static struct scene scene;
 
-	(void)state;
-	for (int i = 0; i < stress_rounds(ROUNDS); i++) {
-		scene_open(&scene, EVENTS, 0, 0);
+	for (int i = 0; i < stress_rounds(rounds); i++) {
+		scene_open(&scene, pool, EVENTS, 0);
 		start_two(&scene, "all", "all", 0);
 		scene.small = measure(&scene, 0);
 		gate_open(&scene.begin);
@@ -276,20 +278,33 @@ static void so_do_all_at_once(void **state)
 	}
 }
 
+static void so_do_all_at_once(void **state)
+{
+	(void)state;
+	fill_from_three_threads(POOL(.threads = 2), ROUNDS);
+}
+
+/* The second thread comes when the first one blocks: there is a local queue for one. */
+static void so_do_threads_that_share_a_local_queue(void **state)
+{
+	(void)state;
+	fill_from_three_threads(POOL(.threads = 1), FEW_ROUNDS);
+}
+
 static void the_bytes_are_those_of_the_events(void **state)
 {
 	static struct scene scene;
 	uint64_t small, large;
 
 	(void)state;
-	scene_open(&scene, 0, BYTES, 0);
+	scene_open(&scene, POOL(.threads = 2), 0, BYTES);
 	start_two(&scene, "some", "some", 2);
 	small = measure(&scene, 0);
 	large = measure(&scene, WIDE);
 	assert_int_equal((2 * SOME + 1) * small + large, stats_of(scene.sink).queued_bytes);
 	scene_close(&scene);
 
-	scene_open(&scene, 0, BYTES, 0);
+	scene_open(&scene, POOL(.threads = 2), 0, BYTES);
 	scene.small = small;
 	scene.large = large;
 	start_two(&scene, "mixed", "none", 0);
@@ -304,7 +319,7 @@ static void an_event_for_which_there_is_room_is_taken(void **state)
 	static char huge[HUGE_BYTES];
 
 	(void)state;
-	scene_open(&scene, 0, BYTES, 0);
+	scene_open(&scene, POOL(.threads = 2), 0, BYTES);
 	gate_open(&scene.enter);
 	gate_open(&scene.begin);
 	start(&scene, "all the time");
@@ -329,13 +344,13 @@ static void what_the_runtime_refuses_leaves_nothing_behind(void **state)
 
 	(void)state;
 	for (int i = 0; i < stress_rounds(ROUNDS); i++) {
-		scene_open(&scene, 0, 0, SOME);
+		scene_open(&scene, POOL(.threads = 2, .queue_events = SOME), 0, 0);
 		start_two(&scene, "in vain", "in vain", 0);
 		begin(&scene);
 		assert_true(stats_of(scene.sink).rejected_runtime_full > 0);
 		scene_close(&scene);
 		/* The same while the sink runs. */
-		scene_open(&scene, 0, 0, SOME);
+		scene_open(&scene, POOL(.threads = 2, .queue_events = SOME), 0, 0);
 		gate_open(&scene.enter);
 		gate_open(&scene.begin);
 		gate_open(&scene.end);
@@ -353,7 +368,7 @@ static void threads_rest_while_events_are_delayed(void **state)
 	(void)state;
 	/* More or less of what was taken ahead may be left. */
 	for (int more = 0; more < 4; more++) {
-		scene_open(&scene, 0, 0, 0);
+		scene_open(&scene, POOL(.threads = 2), 0, 0);
 		scene.fails = 1;
 		start_two(&scene, "some", "all", 1);
 		begin(&scene);
@@ -375,6 +390,7 @@ int main(void)
 		cmocka_unit_test(a_handler_fills_the_queue_to_the_last),
 		cmocka_unit_test(so_does_a_thread_of_the_host),
 		cmocka_unit_test(so_do_all_at_once),
+		cmocka_unit_test(so_do_threads_that_share_a_local_queue),
 		cmocka_unit_test(the_bytes_are_those_of_the_events),
 		cmocka_unit_test(an_event_for_which_there_is_room_is_taken),
 		cmocka_unit_test(what_the_runtime_refuses_leaves_nothing_behind),
