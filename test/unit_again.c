@@ -75,6 +75,7 @@ static int be_slow(faas_context *context, const faas_event *event)
 	(void)faas_event_data(event, &bytes);
 	if (bytes > 0)
 		(void)sem_wait(&scene->hold);
+	/* A handler that blocks is what the test is about; nothing waits for this to be over. */
 	if (pause.tv_nsec > 0)
 		(void)nanosleep(&pause, NULL);
 	while (now_ns() < until)

@@ -99,8 +99,8 @@ static inline size_t faas__event_chain_bytes(uint32_t hops)
 	return hops > 1 ? ((hops - 1) * sizeof(uint32_t) + 7) & ~(size_t)7 : 0;
 }
 
-/* What no extension may be called: the names of the context attributes, in the order that filters know them by, and "data". An
-   empty one is the end. */
+/* What no extension may be called: the names of the context attributes, in the order of enum context_attribute, and "data".
+   Strings one behind the other; an empty one is the end. */
 extern const char faas__attribute_names[];
 
 /* Copies the chain of an event, `hops` numbers. */

@@ -22,8 +22,8 @@
 #include "dispatch/runner.h"
 #include "dispatch/runtime.h"
 
-/* What functions have counted: of one, of all, or (what `past` of the runtime is) of those that have finished. */
-struct past {
+/* What functions have counted: one, all, or (the runtime's `past`) those that have finished. */
+struct sums {
 	struct counts counts;
 	struct rejections rejections;
 	uint64_t accepted;
@@ -98,7 +98,7 @@ void faas__count_letter_lost(faas_function *function)
 
 /* A function's counts with those of batches that run, and the part of its histograms that those add. */
 struct snapshot {
-	struct past sums;
+	struct sums sums;
 	struct gauges gauges;
 };
 
@@ -114,7 +114,7 @@ static void add_histogram(struct histogram *to, const struct histogram *from)
 		add_each(to->counts, from->counts, sizeof(to->counts));
 }
 
-static void add_tally(struct past *sums, const struct tally *tally)
+static void add_tally(struct sums *sums, const struct tally *tally)
 {
 	uint32_t samples, started;
 
@@ -153,7 +153,7 @@ static void fill_gauges(const faas_function *function, struct gauges *gauges) ho
 static void take_snapshot(const faas_function *function, struct snapshot *snapshot) holds_lock(function->mu)
 {
 	const struct service *service = faas__service(function);
-	struct past *sums = &snapshot->sums;
+	struct sums *sums = &snapshot->sums;
 
 	sums->counts = service->counts;
 	sums->rejections = function->rejections;
@@ -167,9 +167,9 @@ static void take_snapshot(const faas_function *function, struct snapshot *snapsh
 	fill_gauges(function, &snapshot->gauges);
 }
 
-static void add_sums(struct past *to, const struct past *from)
+static void add_sums(struct sums *to, const struct sums *from)
 {
-	/* All are sums of the same kind, but for the two last. */
+	/* All counts are sums of the same kind, but for the two last. */
 	_Static_assert(offsetof(struct counts, queue_time) % sizeof(uint64_t) == 0, "nothing but sums before");
 	add_each((uint64_t *)&to->counts, (const uint64_t *)&from->counts, offsetof(struct counts, queue_time));
 	faas__duration_merge(&to->counts.queue_time, &from->counts.queue_time);

@@ -12,7 +12,7 @@ struct runner;
 
 /* Room for one event. 0, FAAS_EFULL, or FAAS_ENOTFOUND: it is closed. */
 int faas__queue_reserve(faas_function *function, size_t bytes) without_lock(function->mu);
-/* The same out of what is leased to the local queue of `runner`, to be pushed there. False: it must be asked in the other way. */
+/* The same out of what is leased to the local queue of `runner`: on true the event must be pushed. False: try the other way. */
 bool faas__queue_reserve_leased(faas_function *function, const struct runner *runner, size_t bytes)
 	without_lock(function->mu);
 void faas__queue_unreserve(faas_function *function, size_t bytes);

@@ -86,7 +86,7 @@ struct faas_runtime {
 	struct list function_list;      /* under functions_mu: registered and not yet finished */
 	uint64_t function_count;        /* under functions_mu: registered */
 	uint64_t function_index;        /* under functions_mu: ever registered */
-	struct past *past;              /* under functions_mu: sums over finished functions */
+	struct sums *past;              /* under functions_mu: sums over finished functions */
 
 	struct mutex runners_mu;
 	struct runner *idle_guests;     /* under runners_mu: for callers that run handlers */

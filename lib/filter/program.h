@@ -47,7 +47,7 @@ enum operation {
 	OP_CALL,    /* push: the function b of the last flag values */
 };
 
-/* As in faas__attribute_names. */
+/* In the order of faas__attribute_names. */
 enum context_attribute {
 	ATTRIBUTE_ID,
 	ATTRIBUTE_SOURCE,
