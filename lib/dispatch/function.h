@@ -257,7 +257,8 @@ struct faas_function {
 	uint32_t busy;             /* workers that run something */
 	uint32_t retiring;         /* workers whose fini runs */
 	int64_t active;
-	int64_t taken_at;          /* when a batch was taken last */
+	int64_t taken_at;          /* when a batch was taken last, */
+	int64_t left_events;       /* and what that left behind */
 	int64_t rate_at;           /* when the bucket is as good as empty; see rate.c */
 	int64_t rate_due;          /* a token that the turn waits for; TIME_NEVER: none */
 	faas_fini_fn *fini;        /* fixed */

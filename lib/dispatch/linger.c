@@ -17,19 +17,22 @@
 #define PUSH_YIELDS 2u   /* a thread gives way so often to somebody who is pushing; */
 #define PUSH_WAITS 64u   /* after that every so many times */
 
-/* How long to wait for more. */
+/* How long to wait for more: by how fast they came since the last batch was taken, and no longer than that is ago. */
 static int64_t linger_ns(const faas_function *function, int64_t now) holds_lock(function->mu)
 {
 	int64_t since = now - function->taken_at;
-	int64_t events;
+	int64_t events, came;
 
 	if (since > LINGER_EVENTS * STREAM_NS || function->runtime->executor.spin_ns == 0)
 		return 0;
 	events = (int64_t)faas__queue_runnable(function);
-	if (events < 2 || events >= LINGER_EVENTS || since > events * STREAM_NS)
+	came = events - function->left_events;
+	if (came < 2 || events >= LINGER_EVENTS || since > came * STREAM_NS)
 		return 0;
-	since = (LINGER_EVENTS - events) * since / events;
-	return since < LINGER_NS ? since : LINGER_NS;
+	/* Nobody knows whether they come for longer than they have. */
+	if (since > LINGER_NS)
+		since = LINGER_NS;
+	return came < LINGER_EVENTS - events ? since : (LINGER_EVENTS - events) * since / came;
 }
 
 static int64_t linger(faas_runtime *runtime, int64_t now, int64_t ns)

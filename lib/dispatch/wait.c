@@ -17,6 +17,7 @@
 
 #define SLICE_NS 5000000
 #define LOOKS_PER_CLOCK 32
+#define FAST_SPINS 3 /* times as long as threads look around, where handlers are known to be fast */
 
 /* On one core: lets others go on. */
 static bool give_way(faas_runtime *runtime, const faas_invocation *invocation)
@@ -29,7 +30,10 @@ static bool give_way(faas_runtime *runtime, const faas_invocation *invocation)
 	return faas__is_settled(invocation);
 }
 
-/* Spins for as long as threads look around. */
+/*
+ * Spins for as long as threads look around, or longer where it is behind fast handlers only, even after a burst of events:
+ * to sleep and be woken takes as long, and costs whoever wakes this thread several runs of such a handler.
+ */
 static bool spin(faas_runtime *runtime, const faas_invocation *invocation)
 {
 	const struct result *result = faas__result_of(invocation);
@@ -47,7 +51,8 @@ static bool spin(faas_runtime *runtime, const faas_invocation *invocation)
 			continue;
 		now = faas__runtime_now(runtime);
 		if (until == 0)
-			until = now + runtime->executor.spin_ns;
+			until = now + runtime->executor.spin_ns *
+			                      (load_relaxed(&invocation->function->turn.expected_ns) != 0 ? FAST_SPINS : 1);
 		if (now >= until)
 			return false;
 	}

@@ -118,6 +118,9 @@ struct peer {
 	/* From a thread inside `enter`. */
 	void (*submit)(void *pool, const struct task *task);
 
+	/* The last one of many, before wait_all: whose end the peer can wait for, when most others have run. NULL: submit. */
+	void (*submit_last)(void *pool, const struct task *task);
+
 	/* From inside a task. */
 	void (*submit_nested)(void *pool, void *context, const struct task *task);
 

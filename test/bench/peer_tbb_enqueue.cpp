@@ -46,5 +46,6 @@ void submit_nested(void *memory, void *, const struct task *task)
 } // namespace
 
 extern "C" const struct peer bench_peer = {
-	"oneTBB enqueue", TBB_runtime_version, open_pool, close_pool, nullptr, submit, submit_nested, nullptr, nullptr,
+	"oneTBB enqueue", TBB_runtime_version, open_pool, close_pool, nullptr, submit, nullptr, submit_nested, nullptr,
+	nullptr,
 };

@@ -88,5 +88,6 @@ void round_trip(void *memory, const struct task *task)
 } // namespace
 
 extern "C" const struct peer bench_peer = {
-	"oneTBB task_group", TBB_runtime_version, open_pool, close_pool, enter, submit, submit_nested, wait_all, round_trip,
+	"oneTBB task_group", TBB_runtime_version, open_pool, close_pool, enter, submit, nullptr, submit_nested, wait_all,
+	round_trip,
 };

@@ -182,8 +182,10 @@ def describe(options, busy, cores, titles, incidents):
         "",
         "Each figure is the median of the rounds (minimum-maximum). Every task owns 64 bytes, copied when it is",
         "submitted; one thread submits unless it says otherwise; libfaas runs with its defaults, through its public",
-        "API. Where work is shared out (load, start delays, handlers) only the pool's threads run tasks: there",
-        "task_group's waiter does not help.",
+        "API. Who has submitted many waits as the pool has it: libuv's runs its loop, task_group's helps, libfaas's",
+        "calls the last task rather than emit it; the others have nothing to wait by, and theirs sleeps on a semaphore.",
+        "Where work is shared out (load, start delays, handlers) only the pool's threads run tasks: there task_group's",
+        "waiter does not help.",
     ]
     for incident in incidents:
         lines += ["", f"Failed, and was run once more, or left out of the round: {incident}."]
