@@ -270,6 +270,26 @@ static void rest_earns_no_credit(void **state)
 	close_executor();
 }
 
+/* Nor does one start further back because the others were alone when they were taken. */
+static void one_that_is_alone_moves_time_on_as_well(void **state)
+{
+	struct turn alone, newcomer;
+
+	(void)state;
+	open_executor(0);
+	faas__turn_init(&alone, NULL, 100);
+	faas__turn_init(&newcomer, NULL, 100);
+	faas__turn_charge(&alone, 10 * NEAR);
+	faas__turn_kick(&executor, &alone);
+	assert_ptr_equal(&alone, faas__turn_next(&executor));
+	assert_int_equal(1, load_relaxed(&executor.run_queue.taken));
+	assert_null(faas__turn_next(&executor));
+	faas__turn_kick(&executor, &newcomer);
+	assert_ptr_equal(&newcomer, faas__turn_next(&executor));
+	assert_int_equal(10 * NEAR, load_relaxed(&newcomer.used));
+	close_executor();
+}
+
 static void equal_turns_may_be_drawn(void **state)
 {
 	struct turn turns[8];
@@ -465,6 +485,7 @@ int main(void)
 		TURN_TEST(a_newcomer_comes_behind_who_waits),
 		TURN_TEST(what_is_far_is_not_left_behind),
 		TURN_TEST(rest_earns_no_credit),
+		TURN_TEST(one_that_is_alone_moves_time_on_as_well),
 		TURN_TEST(equal_turns_may_be_drawn),
 		cmocka_unit_test(random_timers_fire_at_their_times),
 		cmocka_unit_test(a_timer_may_be_set_while_it_fires),

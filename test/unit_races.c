@@ -198,12 +198,13 @@ static struct test_timer {
 	atomic_int sets, cancels, fires;
 } timers[TIMERS];
 
-static void open_executor(void)
+static void open_executor(int64_t near_ns)
 {
 	const struct executor_config config = {
 		.allocator = &unit_allocator, .thread_name = "unit", .thread_idle_ns = TIME_NEVER};
 
 	assert_int_equal(FAAS_OK, faas__executor_init(&executor, &config));
+	executor.run_queue.near_ns = near_ns;
 }
 
 static void fire(struct timer *timer, int64_t now)
@@ -239,7 +240,7 @@ static void *change_timers(void *arg)
 static void each_set_timer_fires_or_is_cancelled(void **state)
 {
 	(void)state;
-	open_executor();
+	open_executor(0);
 	memset(timers, 0, sizeof(timers));
 	for (size_t i = 0; i < TIMERS; i++)
 		timers[i].timer.fire = fire;
@@ -256,6 +257,7 @@ static void each_set_timer_fires_or_is_cancelled(void **state)
 /* ---- Turns ------------------------------------------------------------------------------------------------------- */
 
 #define TURNS 5
+#define FEW_TURNS 2 /* of which one is often alone */
 #define WORK 20000 /* of each producer */
 #define TAKERS 2
 
@@ -268,6 +270,7 @@ static struct site {
 	int taken;         /* under mu: begun */
 	atomic_int takers; /* between taking the turn and saying how it goes on */
 } sites[TURNS];
+static int turn_count;
 
 static atomic_llong done;
 
@@ -315,7 +318,7 @@ static void *make_or_take(void *arg)
 
 	if (worker->index >= TAKERS) {
 		for (int i = 0; i < WORK; i++) {
-			struct site *site = &sites[unit_below(&worker->random, TURNS)];
+			struct site *site = &sites[unit_below(&worker->random, (uint32_t)turn_count)];
 
 			add_seq_cst(&site->work, 1);
 			faas__turn_kick(&executor, &site->turn);
@@ -337,10 +340,10 @@ static void *make_or_take(void *arg)
 /* No work is forgotten: between a producer that kicks and a taker that goes idle or blocks, one sees the other. */
 static void no_work_is_left_without_a_turn(void **state)
 {
-	(void)state;
-	open_executor();
+	open_executor(*(int64_t *)*state);
+	turn_count = *(int64_t *)*state == 0 ? TURNS : FEW_TURNS;
 	memset(sites, 0, sizeof(sites));
-	for (int i = 0; i < TURNS; i++) {
+	for (int i = 0; i < turn_count; i++) {
 		faas__turn_init(&sites[i].turn, NULL, 100);
 		assert_int_equal(FAAS_OK, faas__mutex_init(&sites[i].mu));
 		sites[i].slots = 1 + i % 2;
@@ -348,13 +351,14 @@ static void no_work_is_left_without_a_turn(void **state)
 	atomic_store(&done, 0);
 	start_workers("turns", THREADS, make_or_take);
 	join_workers(THREADS);
-	for (int i = 0; i < TURNS; i++) {
+	for (int i = 0; i < turn_count; i++) {
 		assert_int_equal(0, atomic_load(&sites[i].work));
 		assert_int_equal(1 + i % 2, sites[i].slots);
 		faas__mutex_deinit(&sites[i].mu);
 	}
 	while (faas__turn_next(&executor))
 		continue;
+	assert_false(faas__run_queue_has_turns(&executor.run_queue));
 	faas__executor_deinit(&executor);
 }
 
@@ -381,8 +385,7 @@ static void a_ready_turn_is_seen_wherever_it_stands(void **state)
 {
 	struct turn turns[2], *first;
 
-	(void)state;
-	open_executor();
+	open_executor(*(int64_t *)*state);
 	for (int i = 0; i < 2; i++)
 		faas__turn_init(&turns[i], NULL, 100);
 	atomic_store(&ready_rounds, 0);
@@ -403,14 +406,19 @@ static void a_ready_turn_is_seen_wherever_it_stands(void **state)
 	faas__executor_deinit(&executor);
 }
 
+/* In manual mode each turn is filed; with threads one that is alone is taken without the lock. */
+static int64_t manual_ns = 0, threads_ns = 20000;
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_queue_keeps_each_producers_order),
 		cmocka_unit_test(claims_hold_the_owner),
 		cmocka_unit_test(each_set_timer_fires_or_is_cancelled),
-		cmocka_unit_test(no_work_is_left_without_a_turn),
-		cmocka_unit_test(a_ready_turn_is_seen_wherever_it_stands),
+		cmocka_unit_test_prestate(no_work_is_left_without_a_turn, &manual_ns),
+		cmocka_unit_test_prestate(no_work_is_left_without_a_turn, &threads_ns),
+		cmocka_unit_test_prestate(a_ready_turn_is_seen_wherever_it_stands, &manual_ns),
+		cmocka_unit_test_prestate(a_ready_turn_is_seen_wherever_it_stands, &threads_ns),
 	};
 
 	return cmocka_run_group_tests_name("races", tests, NULL, NULL);

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The texts and names of error codes. They stand in one constant block and are found by offsets: a table of pointers would
- * have to be relocated when the library is loaded, and take twice the room.
+ * The texts and names of error codes. They stand in one constant block, each behind its code, and are found from the first
+ * on: a table of pointers would have to be relocated when the library is loaded, and take several times the room.
  */
-#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -13,7 +12,7 @@
 	ERROR(FAAS_OK, "success")                                                                                         \
 	ERROR(FAAS_EINVAL, "an argument is missing, out of range, or of an unknown size")                                 \
 	ERROR(FAAS_ENOMEM, "out of memory")                                                                               \
-	ERROR(FAAS_ETHREAD, "a thread, mutex or condition variable could not be made")                                    \
+	ERROR(FAAS_ETHREAD, "a thread or a lock could not be made")                                                       \
 	ERROR(FAAS_ESYSTEM, "a system call failed")                                                                       \
 	ERROR(FAAS_EFORKED, "the runtime belongs to the process that forked this one")                                    \
 	ERROR(FAAS_ENAME, "a function name must be 1 to 64 letters, digits, underscores or dashes")                       \
@@ -21,10 +20,10 @@
 	ERROR(FAAS_ENOTFOUND, "there is no such function, binding or attribute")                                          \
 	ERROR(FAAS_EPATTERN, "the binding's pattern is malformed")                                                        \
 	ERROR(FAAS_ETYPE, "the event's type is missing, empty or malformed")                                              \
-	ERROR(FAAS_EATTRIBUTE, "an attribute's name, type or value is not one CloudEvents allows")                        \
+	ERROR(FAAS_EATTRIBUTE, "CloudEvents allows no such attribute name, type or value")                                \
 	ERROR(FAAS_EATTRIBUTES, "the event has too many attributes")                                                      \
 	ERROR(FAAS_ETOOLONG, "a string is longer than its limit")                                                         \
-	ERROR(FAAS_ETOOBIG, "the data or the attributes are larger than their limit")                                     \
+	ERROR(FAAS_ETOOBIG, "data or attributes are larger than their limit")                                             \
 	ERROR(FAAS_ETEXT, "a string is not UTF-8")                                                                        \
 	ERROR(FAAS_EFULL, "the function's queue is full")                                                                 \
 	ERROR(FAAS_ERUNTIMEFULL, "the runtime's queues together are full")                                                \
@@ -45,7 +44,7 @@
 	ERROR(FAAS_EREFUSED, "another function refused the event, so none took it")                                       \
 	ERROR(FAAS_ETHROTTLED, "the function's rate would let it begin too late")                                         \
 	ERROR(FAAS_ESETTLED, "it is settled already")                                                                     \
-	ERROR(FAAS_ERESERVED, "the runtime has not so much concurrency left to reserve")                                  \
+	ERROR(FAAS_ERESERVED, "the runtime has too little concurrency left")                                             \
 	ERROR(FAAS_EEXPIRED, "it became too old")                                                                         \
 	ERROR(FAAS_EABANDONED, "deferred, and never completed")                                                           \
 	ERROR(FAAS_EFILTER, "the filter is malformed, or of the wrong type")                                              \
@@ -58,38 +57,39 @@
 	ERROR(FAAS_EFILTERMATH, "a division by zero or an overflow in the filter")                                        \
 	ERROR(FAAS_EFILTERCAST, "a value in the filter cannot be cast")                                                   \
 	ERROR(FAAS_EFILTERMISSING, "the event lacks an attribute that the filter reads")                                  \
-	ERROR(FAAS_EFILTERFUNCTION, "the filter calls a function that does not exist")                                    \
-	ERROR(FAAS_EFILTERCALL, "a function in the filter was called with an argument out of range")
+	ERROR(FAAS_EFILTERFUNCTION, "the filter calls an unknown function")                                               \
+	ERROR(FAAS_EFILTERCALL, "a function in the filter got an argument out of range")
 
-struct texts {
+static const struct {
 #define ERROR(code, text)                                                                                            \
+	int8_t code_##code;                                                                                              \
 	char name_##code[sizeof(#code)];                                                                                 \
 	char text_##code[sizeof(text)];
 	ERRORS
 #undef ERROR
-};
-
-static const struct texts texts = {
-#define ERROR(code, text) .name_##code = #code, .text_##code = text,
+} errors = {
+#define ERROR(code, text) .code_##code = code, .name_##code = #code, .text_##code = text,
 	ERRORS
 #undef ERROR
 };
 
-static const struct {
-	int16_t code;
-	uint16_t at; /* where its name begins in texts; what it means stands behind that */
-} errors[] = {
-#define ERROR(code, text) {code, offsetof(struct texts, name_##code)},
-	ERRORS
+#define ERROR(code, text) _Static_assert(code <= 0 && code >= INT8_MIN, "in one byte");
+ERRORS
 #undef ERROR
-};
 
-/* NULL: there is no such code. */
+/* What it means stands behind its name. NULL: there is no such code. */
 static const char *name_of(int code)
 {
-	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++)
-		if (errors[i].code == code)
-			return (const char *)&texts + errors[i].at;
+	const char *at = (const char *)&errors, *const end = at + sizeof(errors);
+
+	while (at < end) {
+		const char *name = at + 1;
+
+		if (*(const int8_t *)at == code)
+			return name;
+		at = name + strlen(name) + 1;
+		at += strlen(at) + 1;
+	}
 	return NULL;
 }
 

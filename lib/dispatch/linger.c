@@ -21,18 +21,19 @@
 static int64_t linger_ns(const faas_function *function, int64_t now) holds_lock(function->mu)
 {
 	int64_t since = now - function->taken_at;
-	int64_t events, came;
+	int64_t there, missing, came;
 
 	if (since > LINGER_EVENTS * STREAM_NS || function->runtime->executor.spin_ns == 0)
 		return 0;
-	events = (int64_t)faas__queue_runnable(function);
-	came = events - function->left_events;
-	if (came < 2 || events >= LINGER_EVENTS || since > came * STREAM_NS)
+	there = (int64_t)LOAD_EVENTS(faas__queue_in(function));
+	missing = LINGER_EVENTS - there + (int64_t)function->held;
+	came = there - function->left_events;
+	if (came < 2 || missing <= 0 || since > came * STREAM_NS)
 		return 0;
 	/* Nobody knows whether they come for longer than they have. */
 	if (since > LINGER_NS)
 		since = LINGER_NS;
-	return came < LINGER_EVENTS - events ? since : (LINGER_EVENTS - events) * since / came;
+	return came < missing ? since : missing * since / came;
 }
 
 static int64_t linger(faas_runtime *runtime, int64_t now, int64_t ns)

@@ -114,6 +114,8 @@ static inline bool faas__slot_is_running(const struct slot *slot)
 #define TURN_READY 1u
 #define TURN_BLOCKED 2u
 
+#define TURN_BEHIND ((uintptr_t)1) /* with the address of a turn that has become ready: others did before it */
+
 struct turn;
 
 /* Takes one turn on `thread`: says how the turn goes on, then works. No lock is held. True: something was done. */
@@ -132,24 +134,25 @@ struct turn {
 };
 
 struct run_queue {
-	on_own_line _Atomic(struct turn *) arrived; /* turns that are not in the heap yet, the last first */
+	/* Turns that are not filed yet: the last one, and TURN_BEHIND if there are more. */
+	on_own_line _Atomic(uintptr_t) arrived;
 	on_own_line struct mutex mu;
 	struct turn *soon;      /* under mu: turns whose virtual time is near, the first come first; the others: */
 	struct turn *soon_last; /* under mu: if there is any */
 	struct heap heap;       /* under mu: by virtual time, then by arrival or draw */
 	int64_t near_ns;        /* fixed: what is near */
-	int64_t virtual_now;    /* under mu: the virtual time of the turn taken last */
+	atomic_i64 virtual_now; /* writers under mu: the virtual time of the turn taken last */
 	uint64_t arrivals;      /* under mu */
 	struct random draw;     /* under mu; state 0: first come, first served */
-	atomic_u32 count;       /* writers under mu: turns in the heap, and one more while others are moved there */
-	atomic_u64 expected_ns; /* writers under mu; takers read it: of all turns in the heap */
-	atomic_u64 taken;       /* writers under mu; the monitor reads it: turns that threads took, ever */
+	atomic_u32 count;       /* writers under mu: turns in list and heap, and one more while others are moved there */
+	atomic_u64 expected_ns; /* writers under mu; takers read it: of all turns in list and heap */
+	atomic_u64 taken;       /* changes when threads have taken turns; the monitor reads it */
 };
 
 /* Whether a turn is ready. In this order: what has left the stack is counted by then. */
 static inline bool faas__run_queue_has_turns(struct run_queue *queue)
 {
-	return load_seq_cst(&queue->arrived) != NULL || load_seq_cst(&queue->count) > 0;
+	return load_seq_cst(&queue->arrived) != 0 || load_seq_cst(&queue->count) > 0;
 }
 
 void faas__turn_init(struct turn *turn, faas__take_fn *take, uint32_t weight);

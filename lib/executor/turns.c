@@ -14,6 +14,12 @@
  * Who makes a turn ready touches one line: it is pushed on a stack, and whoever takes a turn next files what is on it, the
  * oldest first. Nobody has been passed over by then, since turns are chosen only after that.
  *
+ * Most that become ready are the only one. Such a turn is taken off the stack by one compare-and-swap, without the lock and
+ * without being filed: the bit TURN_BEHIND, which is part of the word, says that nothing stands behind it, even if it has been
+ * taken and come back since it was seen; and nothing in it is looked at before it has been taken, for until then its function
+ * may be freed. So only who holds the lock moves turns from the stack to list and heap, but others may empty a stack of one;
+ * and only that one writes the virtual time.
+ *
  * Most turns are short, and many that are ready have used as good as the same. Those stand in a list, first come, first
  * served, and only what is ahead of the virtual time by more than `near_ns` goes to the heap, where each step writes to turns
  * that other cores are at. So a turn may come before one that has used less, by that much at most; in manual mode, by
@@ -40,14 +46,19 @@ seldom void faas__turn_init(struct turn *turn, faas__take_fn *take, uint32_t wei
 	store_relaxed(&turn->expected_ns, 0);
 }
 
+static struct turn *turn_at(uintptr_t arrived)
+{
+	return (struct turn *)(arrived & ~TURN_BEHIND);
+}
+
 static void insert(struct run_queue *queue, struct turn *turn)
 {
-	struct turn *before = load_relaxed(&queue->arrived);
+	uintptr_t before = load_relaxed(&queue->arrived);
 
 	/* Before the look at who is attentive or parked, in faas__executor_wake. */
 	do
-		store_relaxed(&turn->next_arrived, before);
-	while (!cas_seq_cst(&queue->arrived, &before, turn));
+		store_relaxed(&turn->next_arrived, turn_at(before));
+	while (!cas_seq_cst(&queue->arrived, &before, (uintptr_t)turn | (before != 0 ? TURN_BEHIND : 0)));
 }
 
 static void add_soon(struct run_queue *queue, struct turn *turn) holds_lock(queue->mu)
@@ -62,12 +73,14 @@ static void add_soon(struct run_queue *queue, struct turn *turn) holds_lock(queu
 
 static void file(struct run_queue *queue, struct turn *turn) holds_lock(queue->mu)
 {
+	const int64_t now = load_relaxed(&queue->virtual_now);
+
 	turn->node.key = load_relaxed(&turn->used);
-	if (turn->node.key < queue->virtual_now) {
-		turn->node.key = queue->virtual_now;
-		store_relaxed(&turn->used, queue->virtual_now);
+	if (turn->node.key < now) {
+		turn->node.key = now;
+		store_relaxed(&turn->used, now);
 	}
-	if (turn->node.key - queue->virtual_now <= queue->near_ns && queue->draw.state == 0) {
+	if (turn->node.key - now <= queue->near_ns && queue->draw.state == 0) {
 		add_soon(queue, turn);
 	} else {
 		turn->node.second = queue->draw.state != 0 ? faas__random_next(&queue->draw) : queue->arrivals++;
@@ -85,11 +98,11 @@ static void file_arrived(struct run_queue *queue) holds_lock(queue->mu)
 	struct turn *turn, *next, *oldest = NULL;
 	uint32_t count = 0;
 
-	if (!load_relaxed(&queue->arrived))
+	if (load_relaxed(&queue->arrived) == 0)
 		return;
 	/* Whoever finds the stack empty is to see that there are turns: nobody may sleep now. */
 	add_seq_cst(&queue->count, 1);
-	for (turn = exchange_seq_cst(&queue->arrived, NULL); turn; turn = next) {
+	for (turn = turn_at(exchange_seq_cst(&queue->arrived, 0)); turn; turn = next) {
 		next = load_relaxed(&turn->next_arrived);
 		store_relaxed(&turn->next_arrived, oldest);
 		oldest = turn;
@@ -99,7 +112,8 @@ static void file_arrived(struct run_queue *queue) holds_lock(queue->mu)
 		file(queue, turn);
 		count++;
 	}
-	if (count > 1)
+	/* None: it was alone, and somebody has taken it without the lock. */
+	if (count != 1)
 		add_seq_cst(&queue->count, count - 1);
 }
 
@@ -151,10 +165,11 @@ void faas__turn_charge(struct turn *turn, int64_t ns)
 
 static struct turn *take_first(struct run_queue *queue) holds_lock(queue->mu)
 {
+	const int64_t now = load_relaxed(&queue->virtual_now);
 	struct heap_node *first = faas__heap_first(&queue->heap);
 	struct turn *soon = queue->soon;
 
-	if (soon && (!first || first->key > queue->virtual_now)) {
+	if (soon && (!first || first->key > now)) {
 		queue->soon = load_relaxed(&soon->next_arrived);
 		return soon;
 	}
@@ -162,9 +177,49 @@ static struct turn *take_first(struct run_queue *queue) holds_lock(queue->mu)
 		return NULL;
 	faas__heap_remove(&queue->heap, first);
 	/* By no others: those of the list may be ahead of what is still in it. */
-	if (first->key > queue->virtual_now)
-		queue->virtual_now = first->key;
+	if (first->key > now)
+		store_relaxed(&queue->virtual_now, first->key);
 	return container_of(first, struct turn, node);
+}
+
+/* For the monitor, which asks only whether it has changed: what others count meanwhile may be lost. */
+static void count_taken(struct run_queue *queue)
+{
+	bump_relaxed(&queue->taken, 1);
+}
+
+/* Under the lock: time never goes back, or what starts from it would come before others for as long. */
+seldom static void move_on(struct run_queue *queue, int64_t to)
+{
+	faas__mutex_lock(&queue->mu);
+	if (to > load_relaxed(&queue->virtual_now))
+		store_relaxed(&queue->virtual_now, to);
+	faas__mutex_unlock(&queue->mu);
+}
+
+/*
+ * The only one that is ready, as if it had been filed, and were the first. NULL: there is none, or there may be others; or it
+ * is manual mode, where each draws. One at the most that another thread files meanwhile is passed over.
+ */
+static struct turn *take_lone(struct run_queue *queue)
+{
+	uintptr_t arrived = load_relaxed(&queue->arrived);
+	const int64_t now = load_relaxed(&queue->virtual_now);
+	struct turn *turn = turn_at(arrived);
+	int64_t used;
+
+	/* Its line is on its way while the stack's is fetched to be written. */
+	prefetch(turn);
+	if (queue->near_ns == 0 || arrived == 0 || (arrived & TURN_BEHIND) != 0 || load_relaxed(&queue->count) != 0 ||
+	    !cas_seq_cst(&queue->arrived, &arrived, 0))
+		return NULL;
+	used = load_relaxed(&turn->used);
+	if (used < now)
+		store_relaxed(&turn->used, now);
+	else if (unlikely(used - now > queue->near_ns))
+		move_on(queue, used);
+	count_taken(queue);
+	return turn;
 }
 
 struct turn *faas__turn_next(struct executor *executor)
@@ -175,13 +230,16 @@ struct turn *faas__turn_next(struct executor *executor)
 
 	if (!faas__run_queue_has_turns(queue))
 		return NULL;
+	turn = take_lone(queue);
+	if (turn)
+		return turn;
 	faas__mutex_lock(&queue->mu);
 	file_arrived(queue);
 	turn = take_first(queue);
 	if (turn) {
 		sub_seq_cst(&queue->count, 1);
 		bump_relaxed(&queue->expected_ns, -(uint64_t)turn->queued_ns);
-		bump_relaxed(&queue->taken, 1);
+		count_taken(queue);
 		next = queue->soon ? &queue->soon->node : faas__heap_first(&queue->heap);
 	}
 	faas__mutex_unlock(&queue->mu);
@@ -192,10 +250,10 @@ struct turn *faas__turn_next(struct executor *executor)
 bool faas__turn_is_alone(struct executor *executor, struct turn *turn)
 {
 	struct run_queue *queue = &executor->run_queue;
-	struct turn *arrived = load_seq_cst(&queue->arrived);
+	uintptr_t arrived = load_seq_cst(&queue->arrived);
 	uint32_t others = load_seq_cst(&queue->count);
 
-	if (arrived)
-		return arrived == turn && !load_relaxed(&turn->next_arrived) && others == 0;
+	if (arrived != 0)
+		return arrived == (uintptr_t)turn && others == 0;
 	return others == (load_seq_cst(&turn->state) == TURN_READY);
 }
