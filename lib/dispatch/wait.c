@@ -38,6 +38,7 @@ static bool spin(faas_runtime *runtime, const faas_invocation *invocation)
 {
 	const struct result *result = faas__result_of(invocation);
 	int64_t until = 0;
+	int spins = 0;
 
 	if (runtime->executor.spin_ns == 0)
 		return give_way(runtime, invocation);
@@ -50,11 +51,12 @@ static bool spin(faas_runtime *runtime, const faas_invocation *invocation)
 		if (looks % LOOKS_PER_CLOCK != 0)
 			continue;
 		now = faas__runtime_now(runtime);
-		if (until == 0)
-			until = now + runtime->executor.spin_ns *
-			                      (load_relaxed(&invocation->function->turn.expected_ns) != 0 ? FAST_SPINS : 1);
-		if (now >= until)
+		if (now < until)
+			continue;
+		/* Not looked at sooner: threads that take turns write to that line. */
+		if (until != 0 && (++spins == FAST_SPINS || load_relaxed(&invocation->function->turn.expected_ns) == 0))
 			return false;
+		until = now + runtime->executor.spin_ns;
 	}
 }
 
