@@ -38,7 +38,7 @@ typedef struct faas_runtime_config {
 	int32_t max_threads;       /* with those added while running handlers block; those that replace overruns come on
 	                              top. 0: threads + 256; less than `threads` counts as `threads` */
 	int32_t max_overruns;      /* threads replaced at once because their handler overran. 0: 64; FAAS_NONE: none */
-	int32_t spin_us;           /* a thread out of work looks around this long before it parks (an eighth, once that was
+	int32_t spin_us;           /* a thread out of work looks around this long before it parks (a 32nd, once that was
 	                              in vain eight times in a row), and a waiter before it sleeps (three times as long for a
 	                              function whose handlers take less than 20 us). 0: 20 (where the process has one core:
 	                              it gives way a few times instead); FAAS_NONE: not at all */

@@ -34,7 +34,8 @@
 #include "executor/executor.h"
 
 #define LOOKS_PER_CLOCK 16    /* looks at the run queue between two looks at the clock */
-#define PATIENT_LOOKS 8       /* in vain, in a row, before it looks only for an eighth of the time */
+#define PATIENT_LOOKS 8       /* in vain, in a row, before it looks only briefly: */
+#define BRIEFER 32            /* for such a part of the time */
 #define PARKED_LOOKS 8        /* at most, for a thread to wake */
 #define WORTH_WAKING_NS 20000 /* of work that waits before a quick thread calls another */
 
@@ -267,7 +268,7 @@ static struct turn *look_around(struct executor *executor, struct thread *thread
 			continue;
 		now = faas__executor_now(executor);
 		if (until == 0)
-			until = now + (thread->looks_in_vain < PATIENT_LOOKS ? executor->spin_ns : executor->spin_ns / 8);
+			until = now + (thread->looks_in_vain < PATIENT_LOOKS ? executor->spin_ns : executor->spin_ns / BRIEFER);
 		if (now >= until) {
 			thread->looks_in_vain++;
 			thread->gave_up_at = now;
