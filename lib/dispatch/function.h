@@ -244,6 +244,7 @@ struct faas_function {
 	atomic_u64 released;       /* readers without mu: load of what gave its room back */
 	int64_t run_ns_average;    /* moving; 0: none yet */
 	uint32_t batch_most;       /* events in a batch, by that; 0: not more than one */
+	int32_t left_events;       /* what the last batch left behind, less what came while it was taken */
 	struct mutex mu;
 	struct list backlog;       /* older than the inbox; of an ordered function: what may begin */
 	struct list arrivals;      /* of an ordered function: all that is sorted and queued, by acceptance */
@@ -257,8 +258,7 @@ struct faas_function {
 	uint32_t busy;             /* workers that run something */
 	uint32_t retiring;         /* workers whose fini runs */
 	int64_t active;
-	int64_t taken_at;          /* when a batch was taken last, */
-	int64_t left_events;       /* and what that left behind */
+	int64_t taken_at;          /* when a batch was taken last */
 	int64_t rate_at;           /* when the bucket is as good as empty; see rate.c */
 	int64_t rate_due;          /* a token that the turn waits for; TIME_NEVER: none */
 	faas_fini_fn *fini;        /* fixed */

@@ -172,7 +172,7 @@ static void fill_batch(faas_function *function, struct runner *runner, struct ch
 	uint64_t popped = 0, there = LOAD_EVENTS(faas__queue_in(function));
 	faas_invocation *invocation;
 
-	function->left_events = (int64_t)there;
+	function->left_events = (int32_t)there;
 
 	while (choice->count < most && (invocation = faas__queue_pop(function, &queue, &popped)) != NULL) {
 		/*
@@ -187,7 +187,7 @@ static void fill_batch(faas_function *function, struct runner *runner, struct ch
 		if (choice->count <= 1)
 			choice->freed = popped;
 	}
-	function->left_events -= (int64_t)LOAD_EVENTS(popped);
+	function->left_events -= (int32_t)LOAD_EVENTS(popped);
 	if (popped != 0)
 		faas__queue_took(function, popped, popped - choice->freed);
 	if (choice->count == 0)
