@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which turns are known to be over soon, and what pool threads say of themselves while they take them. Time stands still
- * but for what handlers move it by.
+ * Which turns are known to be over soon, what pool threads say of themselves while they take them, and how long callers look
+ * around for their end. Time stands still but for what handlers move it by.
  */
 #include "unit.h"
 
+#include <pthread.h>
 #include <sched.h>
 
 #include "dispatch/runner.h"
 #include "dispatch/runtime.h"
 #include "faas.h"
 
+#define SPIN_US 20
 #define SLOW_NS 20000 /* what a handler may not take, on average, if its turns are to be known as short */
 
 static faas_clock *clock_of_tests;
@@ -18,12 +20,16 @@ static faas_runtime *runtime;
 static faas_function *function;
 static _Atomic(int64_t) now_ns, takes_ns;
 static atomic_int calls, inits, may_return;
+static atomic_int is_watched, caller_reads, legs;
+static pthread_t caller;
 static _Atomic(uint64_t) seen_state, seen_in_init;
 static faas_deferral *_Atomic deferral;
 
 static int64_t tell_now(void *user)
 {
 	(void)user;
+	if (pthread_equal(pthread_self(), caller))
+		atomic_fetch_add(&caller_reads, 1);
 	return atomic_load(&now_ns);
 }
 
@@ -62,7 +68,47 @@ static int defer(faas_context *context, const faas_event *event)
 	return error;
 }
 
-static void open_with(faas_handler_fn *handler, int threads)
+/* Whether the caller, which asks for the time as long as it looks around, goes on doing so. Else it sleeps. */
+static bool is_looking(const faas_context *context)
+{
+	const int before = atomic_load(&caller_reads);
+
+	while (atomic_load(&caller_reads) < before + 3) {
+		if ((load_acquire(&context->invocation->state) & HAS_WAITERS) != 0)
+			return false;
+		sched_yield();
+	}
+	return true;
+}
+
+/* Lets so many times the time pass that threads look around, until the caller sleeps. */
+static int outlast_caller(faas_context *context, const faas_event *event)
+{
+	(void)event;
+	if (!atomic_load(&is_watched))
+		return 0;
+	atomic_store(&legs, 0);
+	if (!is_looking(context))
+		return 0;
+	do {
+		atomic_fetch_add(&now_ns, SPIN_US * 1000);
+		atomic_fetch_add(&legs, 1);
+	} while (is_looking(context));
+	return 0;
+}
+
+/* Lets a millisecond pass once the caller looks around. */
+static int let_millisecond_pass(faas_context *context, const faas_event *event)
+{
+	(void)event;
+	if (is_looking(context))
+		atomic_fetch_add(&now_ns, 1000000);
+	while (!atomic_load(&may_return))
+		sched_yield();
+	return 0;
+}
+
+static void open_spinning(faas_handler_fn *handler, int threads, int spin_us)
 {
 	const faas_clock_config config = {.struct_size = sizeof(config), .monotonic_ns = tell_now};
 
@@ -71,10 +117,17 @@ static void open_with(faas_handler_fn *handler, int threads)
 	atomic_store(&calls, 0);
 	atomic_store(&inits, 0);
 	atomic_store(&may_return, 1);
+	atomic_store(&is_watched, 0);
+	caller = pthread_self();
 	assert_int_equal(FAAS_OK, faas_clock_new(&config, &clock_of_tests));
-	assert_int_equal(FAAS_OK, faas_open(FAAS_RUNTIME(.threads = threads, .clock = clock_of_tests), &runtime));
+	assert_int_equal(FAAS_OK, faas_open(FAAS_RUNTIME(.threads = threads, .spin_us = spin_us, .clock = clock_of_tests), &runtime));
 	assert_int_equal(FAAS_OK, faas_register_function(runtime, "f", FAAS_FUNCTION(.handler = handler, .init = init)));
 	assert_int_equal(FAAS_OK, faas_function_find(runtime, "f", &function));
+}
+
+static void open_with(faas_handler_fn *handler, int threads)
+{
+	open_spinning(handler, threads, 0);
 }
 
 static void close_all(void)
@@ -189,6 +242,45 @@ static void a_thread_is_not_quick_while_a_worker_starts(void **state)
 	close_all();
 }
 
+static int legs_of_a_call(void)
+{
+	atomic_store(&is_watched, 1);
+	assert_int_equal(FAAS_OK, faas_function_invoke(function, NULL, FAAS_NEVER, NULL));
+	atomic_store(&is_watched, 0);
+	await_rest();
+	return atomic_load(&legs);
+}
+
+static void a_caller_looks_longer_where_handlers_are_known_to_be_fast(void **state)
+{
+	(void)state;
+	open_spinning(outlast_caller, 1, SPIN_US);
+	assert_int_equal(1, legs_of_a_call());
+	while (expected_ns_after(0) == 0)
+		continue;
+	assert_int_equal(3, legs_of_a_call());
+	/* That one was not. */
+	while (expected_ns_after(0) != 0)
+		assert_in_range(legs_of_a_call(), 1, 3);
+	assert_int_equal(1, legs_of_a_call());
+	close_all();
+}
+
+static void a_caller_does_not_look_past_its_time(void **state)
+{
+	faas_invocation *invocation;
+
+	(void)state;
+	open_spinning(let_millisecond_pass, 1, 1000000);
+	atomic_store(&may_return, 0);
+	assert_int_equal(FAAS_OK, faas_function_invoke_async(function, NULL, &invocation));
+	assert_int_equal(FAAS_EPENDING, faas_invocation_wait(invocation, 1));
+	atomic_store(&may_return, 1);
+	assert_int_equal(FAAS_OK, faas_invocation_wait(invocation, FAAS_NEVER));
+	faas_invocation_unref(invocation);
+	close_all();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -196,6 +288,8 @@ int main(void)
 		cmocka_unit_test(a_turn_of_one_that_defers_is_not_known_to_be_short),
 		cmocka_unit_test(a_thread_is_quick_while_handlers_are_known_to_be),
 		cmocka_unit_test(a_thread_is_not_quick_while_a_worker_starts),
+		cmocka_unit_test(a_caller_looks_longer_where_handlers_are_known_to_be_fast),
+		cmocka_unit_test(a_caller_does_not_look_past_its_time),
 	};
 
 	return cmocka_run_group_tests_name("quick", tests, NULL, NULL);

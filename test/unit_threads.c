@@ -340,7 +340,7 @@ static void one_that_looked_in_vain_often_looks_for_less_long(void **state)
 		await_parked(1);
 		for (int k = 1; k < 8; k++)
 			wake_in_vain(SPIN_NS);
-		wake_in_vain(SPIN_NS / 8);
+		wake_in_vain(SPIN_NS / 32);
 		/* This comes so soon that more patience would have paid. */
 		if (i % 2 == 1) {
 			atomic_fetch_add(&now_ns, SPIN_NS / 2);

@@ -39,9 +39,10 @@ typedef struct faas_runtime_config {
 	                              top. 0: threads + 256; less than `threads` counts as `threads` */
 	int32_t max_overruns;      /* threads replaced at once because their handler overran. 0: 64; FAAS_NONE: none */
 	int32_t spin_us;           /* a thread out of work looks around this long before it parks (a 32nd, once that was
-	                              in vain eight times in a row), and a waiter before it sleeps (three times as long for a
-	                              function whose handlers take less than 20 us). 0: 20 (where the process has one core:
-	                              it gives way a few times instead); FAAS_NONE: not at all */
+	                              in vain eight times in a row), and a waiter before it sleeps (up to three times as long
+	                              for a function whose handlers have lately taken less than 20 us, and never deferred).
+	                              0: 20 (where the process has one core: it gives way a few times instead); at most
+	                              1,000,000; FAAS_NONE: not at all */
 	int32_t log_level;         /* the most talkative level that reaches `log`. 0: FAAS_LOG_WARNING */
 	int32_t max_concurrency;   /* attempts at once over all functions, overruns and deferrals included. 0:
 	                              FAAS_UNLIMITED */

@@ -10,27 +10,27 @@
 
 #define ERRORS                                                                                                        \
 	ERROR(FAAS_OK, "success")                                                                                         \
-	ERROR(FAAS_EINVAL, "an argument is missing, out of range, or of an unknown size")                                 \
+	ERROR(FAAS_EINVAL, "an argument is missing, out of range or of unknown size")                                     \
 	ERROR(FAAS_ENOMEM, "out of memory")                                                                               \
 	ERROR(FAAS_ETHREAD, "a thread or a lock could not be made")                                                       \
 	ERROR(FAAS_ESYSTEM, "a system call failed")                                                                       \
-	ERROR(FAAS_EFORKED, "the runtime belongs to the process that forked this one")                                    \
-	ERROR(FAAS_ENAME, "a function name must be 1 to 64 letters, digits, underscores or dashes")                       \
+	ERROR(FAAS_EFORKED, "the runtime belongs to the parent process")                                                  \
+	ERROR(FAAS_ENAME, "a name must be 1 to 64 letters, digits, underscores or dashes")                                \
 	ERROR(FAAS_EEXIST, "it exists already")                                                                           \
 	ERROR(FAAS_ENOTFOUND, "there is no such function, binding or attribute")                                          \
 	ERROR(FAAS_EPATTERN, "the binding's pattern is malformed")                                                        \
 	ERROR(FAAS_ETYPE, "the event's type is missing, empty or malformed")                                              \
 	ERROR(FAAS_EATTRIBUTE, "CloudEvents allows no such attribute name, type or value")                                \
 	ERROR(FAAS_EATTRIBUTES, "the event has too many attributes")                                                      \
-	ERROR(FAAS_ETOOLONG, "a string is longer than its limit")                                                         \
-	ERROR(FAAS_ETOOBIG, "data or attributes are larger than their limit")                                             \
+	ERROR(FAAS_ETOOLONG, "a string is too long")                                                                      \
+	ERROR(FAAS_ETOOBIG, "the data or attributes are too large")                                                       \
 	ERROR(FAAS_ETEXT, "a string is not UTF-8")                                                                        \
 	ERROR(FAAS_EFULL, "the function's queue is full")                                                                 \
 	ERROR(FAAS_ERUNTIMEFULL, "the runtime's queues together are full")                                                \
 	ERROR(FAAS_ECLOSED, "the runtime is draining or closed")                                                          \
 	ERROR(FAAS_EFUNCTIONS, "the runtime has as many functions as it can")                                             \
 	ERROR(FAAS_EBINDINGS, "the runtime has as many bindings as it can")                                               \
-	ERROR(FAAS_ELOOP, "the chain of events that cause events is too long")                                            \
+	ERROR(FAAS_ELOOP, "the chain of events is too long")                                                              \
 	ERROR(FAAS_EPENDING, "not settled yet")                                                                           \
 	ERROR(FAAS_EAGAIN, "nothing can run until time moves or the host acts")                                           \
 	ERROR(FAAS_EDEADLK, "the wait could never end, or waiting is not allowed here")                                   \
@@ -44,7 +44,7 @@
 	ERROR(FAAS_EREFUSED, "another function refused the event, so none took it")                                       \
 	ERROR(FAAS_ETHROTTLED, "the function's rate would let it begin too late")                                         \
 	ERROR(FAAS_ESETTLED, "it is settled already")                                                                     \
-	ERROR(FAAS_ERESERVED, "the runtime has too little concurrency left")                                             \
+	ERROR(FAAS_ERESERVED, "the runtime has too little concurrency left to reserve")                                   \
 	ERROR(FAAS_EEXPIRED, "it became too old")                                                                         \
 	ERROR(FAAS_EABANDONED, "deferred, and never completed")                                                           \
 	ERROR(FAAS_EFILTER, "the filter is malformed, or of the wrong type")                                              \

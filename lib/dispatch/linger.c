@@ -13,7 +13,7 @@
 #define LINGER_EVENTS 64 /* for which a thread lingers */
 #define LINGER_NS 6000   /* at most */
 #define LINGER_LOOKS 200 /* at the clock */
-#define STREAM_NS 500    /* between events: likewise */
+#define STREAM_NS 1000   /* between events: likewise */
 #define PUSH_YIELDS 2u   /* a thread gives way so often to somebody who is pushing; */
 #define PUSH_WAITS 64u   /* after that every so many times */
 
@@ -21,7 +21,7 @@
 static int64_t linger_ns(const faas_function *function, int64_t now) holds_lock(function->mu)
 {
 	int64_t since = now - function->taken_at;
-	int64_t there, missing, came;
+	int64_t there, missing, came, wait_ns;
 
 	if (since > LINGER_EVENTS * STREAM_NS || function->runtime->executor.spin_ns == 0)
 		return 0;
@@ -30,10 +30,11 @@ static int64_t linger_ns(const faas_function *function, int64_t now) holds_lock(
 	came = there - function->left_events;
 	if (came < 2 || missing <= 0 || since > came * STREAM_NS)
 		return 0;
+	wait_ns = missing * since / came;
 	/* Nobody knows whether they come for longer than they have. */
-	if (since > LINGER_NS)
-		since = LINGER_NS;
-	return came < missing ? since : missing * since / came;
+	if (wait_ns > since)
+		wait_ns = since;
+	return wait_ns < LINGER_NS ? wait_ns : LINGER_NS;
 }
 
 static int64_t linger(faas_runtime *runtime, int64_t now, int64_t ns)

@@ -103,7 +103,7 @@ static void learn(faas_function *function, int64_t took, uint32_t count) holds_l
 	}
 	function->run_ns_average = average;
 	function->batch_most = most < BATCH_MAX ? most : BATCH_MAX;
-	/* In a line that others only read. */
+	/* It seldom changes, and then others need not fetch it. */
 	if (load_relaxed(&function->turn.expected_ns) != expected_ns)
 		store_relaxed(&function->turn.expected_ns, expected_ns);
 }
@@ -169,25 +169,24 @@ static void fill_batch(faas_function *function, struct runner *runner, struct ch
 	holds_lock(function->mu)
 {
 	uint32_t queue = faas__queue_choose(function, runner);
-	uint64_t popped = 0, there = LOAD_EVENTS(faas__queue_in(function));
+	const uint64_t there = LOAD_EVENTS(faas__queue_in(function));
+	uint64_t popped = 0, ahead = there;
 	faas_invocation *invocation;
-
-	function->left_events = (int32_t)there;
 
 	while (choice->count < most && (invocation = faas__queue_pop(function, &queue, &popped)) != NULL) {
 		/*
 		 * One after the other, each would have to come from another core before it tells where the next one is. Those that
 		 * were not there when this began are left alone: their emitter may be about to write to them.
 		 */
-		if (there > BLOCK_AHEAD + 1) {
-			there--;
+		if (ahead > BLOCK_AHEAD + 1) {
+			ahead--;
 			prefetch_to_write(invocation->ahead);
 		}
 		sort_popped(function, runner, choice, invocation);
 		if (choice->count <= 1)
 			choice->freed = popped;
 	}
-	function->left_events -= (int32_t)LOAD_EVENTS(popped);
+	function->left_events = (int32_t)(there - LOAD_EVENTS(popped));
 	if (popped != 0)
 		faas__queue_took(function, popped, popped - choice->freed);
 	if (choice->count == 0)

@@ -31,13 +31,14 @@ static bool give_way(faas_runtime *runtime, const faas_invocation *invocation)
 }
 
 /*
- * Spins for as long as threads look around, or longer where it is behind fast handlers only, even after a burst of events:
- * to sleep and be woken takes as long, and costs whoever wakes this thread several runs of such a handler.
+ * Spins for as long as threads look around, or, where the function's handlers are known to be fast, up to three times as
+ * long, since even behind a burst of events its turn comes soon: to be woken after that would take about as long, and cost
+ * the waking thread several runs of such a handler. Not past `latest`. False: it is still not settled.
  */
-static bool spin(faas_runtime *runtime, const faas_invocation *invocation)
+static bool spin(faas_runtime *runtime, const faas_invocation *invocation, int64_t latest)
 {
 	const struct result *result = faas__result_of(invocation);
-	int64_t until = 0;
+	int64_t until = INT64_MIN;
 	int spins = 0;
 
 	if (runtime->executor.spin_ns == 0)
@@ -51,11 +52,14 @@ static bool spin(faas_runtime *runtime, const faas_invocation *invocation)
 		if (looks % LOOKS_PER_CLOCK != 0)
 			continue;
 		now = faas__runtime_now(runtime);
+		if (now >= latest)
+			return false;
 		if (now < until)
 			continue;
 		/* Not looked at sooner: threads that take turns write to that line. */
-		if (until != 0 && (++spins == FAST_SPINS || load_relaxed(&invocation->function->turn.expected_ns) == 0))
+		if (spins > 0 && (spins == FAST_SPINS || load_relaxed(&invocation->function->turn.expected_ns) == 0))
 			return false;
+		spins++;
 		until = now + runtime->executor.spin_ns;
 	}
 }
@@ -129,7 +133,7 @@ static int await_in_handler(struct runner *runner, faas_invocation *invocation, 
 		if (faas__runtime_is_manual(runtime))
 			return FAAS_EAGAIN;
 		faas__thread_wait_begin(&runner->thread);
-		if (!spin(runtime, invocation))
+		if (!spin(runtime, invocation, until))
 			doze(runtime, invocation, until, SLICE_NS);
 		faas__thread_wait_end(&runner->thread);
 	}
@@ -156,7 +160,7 @@ static int await_manually(faas_runtime *runtime, faas_invocation *invocation, in
 static int await_outside(faas_runtime *runtime, faas_invocation *invocation, int64_t until)
 {
 	while (!faas__is_settled(invocation)) {
-		if (spin(runtime, invocation))
+		if (spin(runtime, invocation, until))
 			break;
 		if (until != TIME_NEVER && faas__runtime_now(runtime) >= until)
 			return FAAS_EPENDING;

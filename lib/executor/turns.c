@@ -12,13 +12,13 @@
  * Source: Goyal, Vin, Cheng, "Start-time fair queuing", SIGCOMM 1996.
  *
  * Who makes a turn ready touches one line: it is pushed on a stack, and whoever takes a turn next files what is on it, the
- * oldest first. Nobody has been passed over by then, since turns are chosen only after that.
+ * oldest first. Turns are chosen only after that, among all of them.
  *
  * Most that become ready are the only one. Such a turn is taken off the stack by one compare-and-swap, without the lock and
- * without being filed: the bit TURN_BEHIND, which is part of the word, says that nothing stands behind it, even if it has been
- * taken and come back since it was seen; and nothing in it is looked at before it has been taken, for until then its function
- * may be freed. So only who holds the lock moves turns from the stack to list and heap, but others may empty a stack of one;
- * and only that one writes the virtual time.
+ * without being filed. The word says by TURN_BEHIND whether others stand behind it: so if it is taken and comes back between
+ * being seen and taken, it is still alone. Nothing in it is looked at before it has been taken, for until then its function may
+ * be freed. What others file meanwhile it passes over, once. So only who holds the lock moves turns from the stack to list
+ * and heap, and writes the virtual time, but others may empty a stack of one.
  *
  * Most turns are short, and many that are ready have used as good as the same. Those stand in a list, first come, first
  * served, and only what is ahead of the virtual time by more than `near_ns` goes to the heap, where each step writes to turns
@@ -182,7 +182,10 @@ static struct turn *take_first(struct run_queue *queue) holds_lock(queue->mu)
 	return container_of(first, struct turn, node);
 }
 
-/* For the monitor, which asks only whether it has changed: what others count meanwhile may be lost. */
+/*
+ * For the monitor, which asks only whether it has changed. What others count meanwhile may be lost, and the change with it: at
+ * the worst a thread is called in vain.
+ */
 static void count_taken(struct run_queue *queue)
 {
 	bump_relaxed(&queue->taken, 1);
@@ -197,10 +200,7 @@ seldom static void move_on(struct run_queue *queue, int64_t to)
 	faas__mutex_unlock(&queue->mu);
 }
 
-/*
- * The only one that is ready, as if it had been filed, and were the first. NULL: there is none, or there may be others; or it
- * is manual mode, where each draws. One at the most that another thread files meanwhile is passed over.
- */
+/* The only one that is ready, as if it had been filed and were the first. NULL: there may be none or others, or no threads. */
 static struct turn *take_lone(struct run_queue *queue)
 {
 	uintptr_t arrived = load_relaxed(&queue->arrived);

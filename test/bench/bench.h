@@ -118,7 +118,7 @@ struct peer {
 	/* From a thread inside `enter`. */
 	void (*submit)(void *pool, const struct task *task);
 
-	/* The last one of many, before wait_all: whose end the peer can wait for, when most others have run. NULL: submit. */
+	/* Submits the last of many and waits for it, the peer's own way; wait_all follows. NULL: submit. */
 	void (*submit_last)(void *pool, const struct task *task);
 
 	/* From inside a task. */

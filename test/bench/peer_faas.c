@@ -2,8 +2,9 @@
 /*
  * libfaas, through its public API and with its defaults: every event has a type, a subject, an id and a time, is routed
  * by its type, counted, measured, and runs under a deadline of 3 s; queues are bounded. An emitter waits where the
- * function's queue is full. There is no waiting for many events at once: who has emitted many calls the last one, and then
- * seldom has to wait for any other.
+ * function's queue is full. Short of draining for good there is no waiting for many events at
+ * once: in throughput and burst the last one is a call, which goes to its function without being routed, and whose caller looks
+ * around for up to 60 us before it sleeps. The latch waits for the others.
  *
  * Two settings are not the defaults: where a workload asks for another number of threads than the cores, and where it
  * blocks all threads, so that the pool may not replace them, nor a deadline end the task that blocks.
