@@ -88,7 +88,6 @@ static void a_turn_stands_in_the_run_queue_once(void **state)
 	close_executor();
 }
 
-/* All always have work. Thread time goes by weight, whatever a single turn costs. */
 static void it_is_known_whether_a_turn_is_the_only_one(void **state)
 {
 	struct turn own, other;
@@ -126,6 +125,7 @@ static void it_is_known_whether_a_turn_is_the_only_one(void **state)
 	close_executor();
 }
 
+/* All always have work. Thread time goes by weight, whatever a single turn costs. */
 static void thread_time_goes_by_weight(void **state)
 {
 	static const uint32_t weights[] = {100, 100, 50, 200, 1000, 1};

@@ -120,7 +120,8 @@ static void open_spinning(faas_handler_fn *handler, int threads, int spin_us)
 	atomic_store(&is_watched, 0);
 	caller = pthread_self();
 	assert_int_equal(FAAS_OK, faas_clock_new(&config, &clock_of_tests));
-	assert_int_equal(FAAS_OK, faas_open(FAAS_RUNTIME(.threads = threads, .spin_us = spin_us, .clock = clock_of_tests), &runtime));
+	assert_int_equal(
+		FAAS_OK, faas_open(FAAS_RUNTIME(.threads = threads, .spin_us = spin_us, .clock = clock_of_tests), &runtime));
 	assert_int_equal(FAAS_OK, faas_register_function(runtime, "f", FAAS_FUNCTION(.handler = handler, .init = init)));
 	assert_int_equal(FAAS_OK, faas_function_find(runtime, "f", &function));
 }

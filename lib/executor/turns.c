@@ -200,7 +200,10 @@ seldom static void move_on(struct run_queue *queue, int64_t to)
 	faas__mutex_unlock(&queue->mu);
 }
 
-/* The only one that is ready, as if it had been filed and were the first. NULL: there may be none or others, or no threads. */
+/*
+ * The only one that is ready, as if it had been filed and were the first. NULL: there may be none, or others; and always in
+ * manual mode, where nothing is near and turns may be drawn.
+ */
 static struct turn *take_lone(struct run_queue *queue)
 {
 	uintptr_t arrived = load_relaxed(&queue->arrived);
